@@ -1,0 +1,1 @@
+"""What configures Derush: settings, and the catalogue of steps, environments and models."""

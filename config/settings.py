@@ -1,0 +1,264 @@
+"""Every setting of Derush: declared once, read once, checked strictly.
+
+A setting comes from the environment, else from the `.env` file at the repository's root, else from its default.
+An empty value counts as not set. A relative path is taken from the repository's root.
+This module is the only reader of `os.environ`. `python -m config.settings` prints `.env.example`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+_TRUE = frozenset({"true", "1", "on"})
+_FALSE = frozenset({"false", "0", "off"})
+
+
+class SettingsError(ValueError):
+    """One or more settings hold a value that is not accepted; the message names each, and what is accepted."""
+
+
+def boolean(text: str) -> bool:
+    """Read `true`, `1`, `on`, `false`, `0` or `off`, in any case."""
+    lowered = text.lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError("accepted: true, 1, on, false, 0, off")
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers from `low` to `high`, both included."""
+
+    def read(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"accepted: a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Make a reader of numbers from `low` to `high`, both included; NaN and infinities are refused."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise ValueError(f"accepted: a number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def choice(*accepted: str) -> Callable[[str], str]:
+    """Make a reader of one of the `accepted` words."""
+
+    def read(text: str) -> str:
+        if text not in accepted:
+            raise ValueError(f"accepted: {', '.join(accepted)}")
+        return text
+
+    return read
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Read a list of words parted by commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def path(text: str) -> Path:
+    """Read a path; a relative one starts at the repository's root, `~` is the home folder."""
+    return REPOSITORY / Path(text).expanduser()
+
+
+def setting(read: Callable[[str], Any], default: str | None, about: str, *, secret: bool = False) -> Any:
+    """Declare a setting: how its text is read, its default as text (None: not set), what it is for."""
+    return field(metadata={"read": read, "default": default, "about": about, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, checked. An attribute's name in upper case is the name of its variable."""
+
+    # Places
+    venv_base_dir: Path = setting(path, "envs", "Where the four virtual environments are built.")
+    projects_dir: Path = setting(path, "projets_extraits", "The work directory: one folder per project.")
+    logs_dir: Path = setting(path, "logs", "Logs, one folder per step.")
+    models_dir: Path = setting(path, "models", "Where `derush models fetch` keeps the models.")
+    output_dir: Path = setting(path, "output", "STEP7 copies finished projects here.")
+    fallback_output_dir: Path | None = setting(path, None, "Used, with a warning, when OUTPUT_DIR cannot be written.")
+    archives_dir: Path = setting(path, "archives", "STEP7 archives results here.")
+    cache_root_dir: Path | None = setting(
+        path,
+        None,
+        "The disk of the working data; STEP1 refuses to start when it is not there (default: PROJECTS_DIR's).",
+    )
+    disk_warning_gb: float = setting(
+        number(0, 1e6), "200", "Free space, in GB, under which STEP5 and STEP7 warn on CACHE_ROOT_DIR and ARCHIVES_DIR."
+    )
+
+    # Tools
+    ffmpeg_binary: str | None = setting(str, None, "An ffmpeg to use instead of the system's or the packaged one.")
+    torch_variant: str = setting(
+        choice("auto", "cpu", "cuda"),
+        "auto",
+        "Which build of torch the environments get: auto looks for an NVIDIA GPU.",
+    )
+
+    # STEP1
+    step1_project_pattern: str = setting(
+        str,
+        r"(?P<project>\d+[ _][^ _]+)(?=[ _]|$)|(?P<whole>.+)",
+        "Regular expression on an archive's name without suffix; its first group that matches names the project.",
+    )
+
+    # STEP2
+    step2_preset: str = setting(
+        choice("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"),
+        "veryfast",
+        "x264 preset of the proxies.",
+    )
+    step2_crf: int = setting(integer(0, 51), "20", "x264 quality of the proxies: lower is better and larger.")
+
+    # STEP3
+    step3_threshold: float = setting(number(0, 1), "0.5", "Probability from which a frame is a transition.")
+    step3_min_scene_frames: int = setting(integer(1, 10_000), "2", "Shots shorter than this are joined to a neighbour.")
+
+    # STEP4
+    step4_use_lemonfox: bool = setting(boolean, "true", "Off: never call Lemonfox, even with a key.")
+    lemonfox_api_key: str | None = setting(
+        str, None, "Key of the Lemonfox API; without it Pyannote is used.", secret=True
+    )
+    lemonfox_base_url: str | None = setting(
+        str, None, "Another address that speaks the same API (a proxy, a test server)."
+    )
+    lemonfox_timeout_sec: float = setting(number(1, 86_400), "300", "Seconds a request to Lemonfox may take.")
+    lemonfox_eu_default: bool = setting(boolean, "false", "Use the address in the European Union.")
+    lemonfox_default_language: str | None = setting(
+        str, None, "Language spoken, if it is known (`english`, `french`…)."
+    )
+    lemonfox_default_prompt: str | None = setting(str, None, "Text that guides the transcript: names, spelling.")
+    lemonfox_min_speakers: int | None = setting(integer(1, 32), None, "Fewest speakers expected.")
+    lemonfox_max_speakers: int | None = setting(integer(1, 32), None, "Most speakers expected.")
+    lemonfox_speaker_labels_default: bool = setting(boolean, "true", "Ask Lemonfox who speaks.")
+    lemonfox_timestamp_granularities: tuple[str, ...] = setting(words, "word,segment", "Times wanted: word, segment.")
+    lemonfox_speech_gap_fill_sec: float = setting(number(0, 60), "0.15", "Silences up to this long count as speech.")
+    lemonfox_speech_min_on_sec: float = setting(number(0, 60), "0", "Speech shorter than this is dropped.")
+    lemonfox_max_upload_mb: float = setting(number(0.001, 10_000), "100", "Largest upload, in MB.")
+    audio_profile: str = setting(
+        choice("gpu_fp32", "gpu_no_amp", "gpu_optimized", "cpu_only"),
+        "gpu_fp32",
+        "How Pyannote uses the GPU, if there is one.",
+    )
+    audio_disable_gpu: bool = setting(boolean, "false", "Pyannote on the CPU whatever AUDIO_PROFILE says.")
+    audio_enable_amp: bool = setting(boolean, "false", "Mixed precision for Pyannote on a GPU.")
+
+    # STEP5
+    step5_tracking_engine: str = setting(
+        str, "auto", "Tracking engine: auto, or a name from `--help` of STEP5's script."
+    )
+    step5_enable_gpu: bool = setting(boolean, "false", "Let engines of STEP5_GPU_ENGINES use the GPU.")
+    step5_gpu_engines: tuple[str, ...] = setting(words, None, "Engines that may use the GPU, parted by commas.")
+    tracking_disable_gpu: bool = setting(
+        boolean, "false", "Tracking on the CPU only; contradicts STEP5_ENABLE_GPU=true."
+    )
+    step5_export_verbose_fields: bool = setting(boolean, "false", "Also write landmarks and all blendshapes.")
+    step5_blendshapes_profile: str = setting(choice("full", "mouth", "none"), "mouth", "Which blendshapes are written.")
+
+    # STEP6
+    step6_precision: int = setting(integer(0, 6), "1", "Decimals of pixel numbers.")
+    step6_min_track_frames: int = setting(integer(1, 10_000), "1", "Tracks shorter than this are left out.")
+    step6_indent: int = setting(integer(0, 8), "0", "Indentation of the reduced JSON; 0 is compact.")
+
+    # STEP7
+    finalize_mode: str = setting(
+        choice("copy", "move"), "copy", "move: remove the working copy once its delivery is verified."
+    )
+
+    # Panel
+    panel_host: str = setting(
+        choice("127.0.0.1", "::1", "localhost"), "127.0.0.1", "Loopback address the panel listens on."
+    )
+    panel_port: int = setting(integer(1, 65_535), "8770", "Port the panel listens on.")
+
+    @property
+    def cache_root(self) -> Path:
+        """The disk of the working data: CACHE_ROOT_DIR, else the folder that holds PROJECTS_DIR."""
+        return self.cache_root_dir or self.projects_dir.parent
+
+
+def _read_one(name: str, text: str | None, metadata: Mapping[str, Any]) -> Any:
+    chosen = text if text else metadata["default"]
+    if chosen is None:
+        return () if metadata["read"] is words else None
+    try:
+        return metadata["read"](chosen)
+    except ValueError as error:
+        shown = "***" if metadata["secret"] else chosen
+        raise SettingsError(f"{name}={shown}: {error}") from None
+
+
+def read_settings(variables: Mapping[str, str | None]) -> Settings:
+    """Check `variables` (names in upper case) and return the settings they make.
+
+    Raises SettingsError that lists every value that is not accepted, a line each.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for declared in fields(Settings):
+        name = declared.name.upper()
+        try:
+            values[declared.name] = _read_one(name, variables.get(name), declared.metadata)
+        except SettingsError as error:
+            problems.append(str(error))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**values)
+
+
+def env_file() -> Path:
+    """Return the path of the `.env` file; DERUSH_ENV_FILE names another one."""
+    return Path(os.environ.get("DERUSH_ENV_FILE") or REPOSITORY / ".env")
+
+
+def unknown_settings() -> list[str]:
+    """Return the names in the `.env` file that no setting has: most often a typing error."""
+    known = {declared.name.upper() for declared in fields(Settings)}
+    return sorted(name for name in dotenv_values(env_file()) if name not in known)
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process: the environment wins over the `.env` file."""
+    return read_settings({**dotenv_values(env_file()), **os.environ})
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return a copy of this process's environment, for a child to start from."""
+    return dict(os.environ)
+
+
+def example() -> str:
+    """Render `.env.example`: every setting with what it is for and its default."""
+    lines = [
+        "# Settings of Derush. Copy to .env and uncomment what you change; the environment wins over .env.",
+        "# Relative paths start at the repository's root. An empty value means the default.",
+    ]
+    for declared in fields(Settings):
+        metadata = declared.metadata
+        lines += ["", f"# {metadata['about']}", f"# {declared.name.upper()}={metadata['default'] or ''}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(example(), end="")

@@ -1,0 +1,48 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+BLOCK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256 in hexadecimal, read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file's or folder's content is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Put a finished temporary file in its place: flushed first, renamed in one step. Both on one file system."""
+    flush_to_disk(temporary)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(final)
+    flush_to_disk(final.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document to its place, whole or not at all."""
+    temporary = path.parent / f".{os.getpid()}.tmp"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

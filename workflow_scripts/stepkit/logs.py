@@ -1,0 +1,31 @@
+"""A step's log: to the console and to one file a run, in UTC."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+
+def log_path(folder: Path, name: str) -> Path:
+    """Return a new log file's path: `<name>_<UTC time>_<pid>.log`, so that two runs never share one."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return folder / f"{name}_{stamp}_{os.getpid()}.log"
+
+
+def open_log(path: Path) -> None:
+    """Send the root logger to the console and to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    # A file name that is no valid UTF-8 must not break the line that names it.
+    to_file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    to_console = logging.StreamHandler()
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    for handler in (to_file, to_console):
+        handler.setFormatter(formatter)
+        root.addHandler(handler)
