@@ -24,17 +24,9 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 from config.catalog import models, steps
+from config.contract import PROTOCOL, Exit, Remediable
 from config.settings import Settings, SettingsError, load_settings
-from workflow_scripts.stepkit.errors import (
-    PROTOCOL,
-    Exit,
-    Interrupted,
-    ItemError,
-    PrerequisiteMissing,
-    Remediable,
-    UsageError,
-    from_os_error,
-)
+from workflow_scripts.stepkit.errors import Interrupted, ItemError, PrerequisiteMissing, UsageError, from_os_error
 from workflow_scripts.stepkit.events import Events
 from workflow_scripts.stepkit.files import sha256_of
 from workflow_scripts.stepkit.items import Item, items_from_file, items_from_input, videos_of

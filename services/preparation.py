@@ -1,0 +1,108 @@
+"""From what a person asks for to a flow that can be carried out: inputs found, prerequisites looked at first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from config.catalog import StepSpec, models, steps
+from config.contract import Exit
+from config.settings import REPOSITORY, Settings
+from services.commands import run
+from services.environments import environments, require_built
+from services.errors import ServiceError
+from services.flow import Flow
+from services.model_files import model_path
+from services.worker import WorkItem, step_command
+
+DEMO_ARCHIVE = REPOSITORY / "samples" / "demo_rushes.zip"
+
+
+def require_prerequisites(chosen: Sequence[str], settings: Settings) -> None:
+    """Raise ServiceError when an environment or a model that the chosen steps need is missing."""
+    known = environments(settings)
+    for step_id in chosen:
+        require_built(known[steps()[step_id].environment])
+    absent = [
+        spec.name
+        for spec in models().values()
+        if spec.step in chosen and not model_path(spec, settings.models_dir).is_file()
+    ]
+    if absent:
+        raise ServiceError(
+            "model_missing",
+            f"Models are missing: {', '.join(absent)}.",
+            f"Run `derush models fetch {' '.join(absent)}`.",
+        )
+
+
+def prepare(inputs: Sequence[Path], chosen: Sequence[str], settings: Settings) -> Flow:
+    """Make the flow of the chosen steps over what the inputs hold; without inputs, over every project there is.
+
+    Raises ServiceError when there is nothing to work on, or surely no room for it.
+    """
+    flow = Flow(chosen, steps(), lambda step, project: _listed(step, settings, "--project", project))
+    if inputs:
+        for path in inputs:
+            _take_in(flow, path, settings)
+    elif "STEP1" in chosen:
+        raise ServiceError(
+            "no_input", "Nothing to work on was named.", "Name a folder or an archive, or use --demo.", Exit.USAGE
+        )
+    else:
+        for project in _all_projects(settings):
+            flow.begin_with_project(project)
+    if not flow.tasks:
+        where = ", ".join(str(path) for path in inputs) or str(settings.projects_dir)
+        raise ServiceError(
+            "nothing_found", f"No archive, video or project was found in {where}.",
+            "Name a folder that holds zip, tar, 7z or rar archives, or videos.", Exit.USAGE,
+        )  # fmt: skip
+    _require_room(flow, settings)
+    return flow
+
+
+def _take_in(flow: Flow, path: Path, settings: Settings) -> None:
+    if not path.exists():
+        raise ServiceError("no_input", f"{path} does not exist.", "Check the path.", Exit.USAGE)
+    absolute = path.absolute()
+    if absolute.parent == settings.projects_dir and absolute.is_dir():
+        flow.begin_with_project(str(absolute))
+        return
+    for item in _listed(steps()["STEP1"], settings, "--source-dir", str(absolute)):
+        flow.begin_with_archive(item)
+
+
+def _listed(step: StepSpec, settings: Settings, *arguments: str) -> list[WorkItem]:
+    """Ask a step's script which items it would work on: only it knows what it can take."""
+    environment = environments(settings)[step.environment]
+    command = step_command(step, environment, "--list", *arguments)
+    remedy = f"Run `derush step {step.id} --list {' '.join(arguments)}` to see it alone."
+    lines = run(command, changes=environment.variables, remedy=remedy, timeout=600).splitlines()
+    parsed = (json.loads(line) for line in lines)
+    return [WorkItem(entry["kind"], entry["path"], entry["project"]) for entry in parsed]
+
+
+def _all_projects(settings: Settings) -> list[str]:
+    return [item.path for item in _listed(steps()["STEP7"], settings)]
+
+
+def _require_room(flow: Flow, settings: Settings) -> None:
+    """Refuse what surely cannot fit: what comes out of an archive is hardly ever smaller than the archive."""
+    archives = [task.item for task in flow.tasks.values() if task.step.id == "STEP1" and task.item.project is None]
+    needed = sum(_size(Path(item.path)) for item in archives)
+    existing = next(path for path in (settings.projects_dir, *settings.projects_dir.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise ServiceError(
+            "disk_too_small",
+            f"The archives hold {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free for {settings.projects_dir}.",
+            "Free space, set PROJECTS_DIR to a larger disk, or name fewer archives.",
+        )
+
+
+def _size(path: Path) -> int:
+    paths: Iterable[Path] = path.iterdir() if path.is_dir() else [path]
+    return sum(entry.stat().st_size for entry in paths if entry.is_file())
