@@ -38,7 +38,7 @@ def examine(settings: Settings) -> list[Check]:
     return [check for examination in examined for check in examination(settings)]
 
 
-def _settings(settings: Settings) -> Iterator[Check]:
+def _settings(_settings: Settings) -> Iterator[Check]:
     yield Check("Python", "good", sys.version.split()[0])
     unknown = unknown_settings()
     if unknown:

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from config.catalog import steps
 from config.contract import Exit
 from services.environments import Environment
 from services.flow import Flow, Outcome, Task
@@ -248,7 +247,7 @@ class Supervisor:
     def _stop_silent_workers(self) -> None:
         """Stop a worker that said nothing about its item for longer than its step allows."""
         for step_id in list(self._at_work):
-            limit = steps()[step_id].stall_after
+            limit = self._at_work[step_id].step.stall_after
             if time.monotonic() - self._last_word[step_id] > limit:
                 self._reasons[step_id] = {
                     "code": "stalled",

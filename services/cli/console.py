@@ -92,7 +92,7 @@ class RunView:
         label = f"  [{COLOURS[task.step.id]}]{task.step.id}[/] {escape(Path(task.item.path).name[:40])}"
         self._items[task] = self._progress.add_task(label, total=None)
 
-    def task_progress(self, task: Task, done: float, total: float, unit: str, message: str) -> None:
+    def task_progress(self, task: Task, done: float, total: float, unit: str, message: str) -> None:  # noqa: ARG002
         """Move the item's bar."""
         if task in self._items:
             self._progress.update(self._items[task], completed=int(done), total=int(total), unit=unit)
@@ -114,7 +114,7 @@ class RunView:
         if self._show_log and line:
             self._say(step_id, line, "")
 
-    def warning(self, step_id: str, item: str | None, code: str, message: str) -> None:
+    def warning(self, step_id: str, item: str | None, code: str, message: str) -> None:  # noqa: ARG002
         """Warnings stand in the log already; without it they are said here."""
         if not self._show_log:
             self._say(step_id, f"{Path(item).name if item else ''}: {message}", "yellow")

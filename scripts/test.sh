@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Pass every check: lint, types, import contracts, and the tests, each step's under that step's own interpreter.
+# Prepares what it needs (environments with their development extras, models). Arguments go to the pytest of `env`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh --dev
+base=$(dirname "$(envs/.installer/bin/python -m services.environments --home)")
+env=$base/env/bin
+"$env/derush" models fetch --quiet
+
+"$env/ruff" format --check .
+"$env/ruff" check .
+"$env/mypy" config services web workflow_scripts scripts
+"$env/lint-imports"
+
+# One report for all interpreters: every pytest appends its counts, the last line adds them up.
+report=$(mktemp -d)
+trap 'rm -rf "$report"' EXIT
+failed=0
+run_tests() { # run_tests ENVIRONMENT ARGUMENT...
+    local name=$1
+    shift
+    echo "== tests under $name"
+    "$base/$name/bin/python" -m pytest --junit-xml "$report/$name.xml" "$@" || failed=1
+}
+run_tests transnet_env tests/steps/step3
+run_tests audio_env tests/steps/step4
+run_tests tracking_env tests/steps/step5
+run_tests env tests/unit tests/integration tests/steps/step1 tests/steps/step2 tests/steps/step6 tests/steps/step7 "$@"
+
+"$env/python" scripts/count_tests.py "$report"/*.xml
+exit "$failed"

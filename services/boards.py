@@ -1,0 +1,48 @@
+"""What is done on each video of each project, read from the records that the steps leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECORDS = ".derush"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One video: its name, and for each step that is done when it ended and what it left."""
+
+    video: str
+    steps: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One project and its videos."""
+
+    project: str
+    path: Path
+    rows: list[Row]
+
+
+def boards(projects_dir: Path) -> list[Board]:
+    """Return the projects below the work directory, by name, each with what its records say."""
+    if not projects_dir.is_dir():
+        return []
+    found = (path for path in projects_dir.iterdir() if path.name != RECORDS and (path / RECORDS).is_dir())
+    return [Board(path.name, path, _rows(path / RECORDS)) for path in sorted(found)]
+
+
+def _rows(records: Path) -> list[Row]:
+    return [Row(path.stem, _steps(path)) for path in sorted(records.glob("*.json")) if _steps(path)]
+
+
+def _steps(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return steps if isinstance(steps, dict) else {}

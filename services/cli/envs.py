@@ -1,0 +1,72 @@
+"""`derush envs`: the virtual environments."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.table import Table
+
+from config.contract import Exit
+from config.settings import load_settings
+from services.cli.options import AsJson, Development, Names, console
+from services.environments import Environment, build_all, environments
+from services.errors import ServiceError
+
+app = typer.Typer(no_args_is_help=True, help="The four virtual environments that steps run under.")
+
+
+def _chosen_environments(names: list[str] | None) -> list[Environment]:
+    known = environments(load_settings())
+    if unknown := set(names or []) - set(known):
+        raise ServiceError("no_such_environment", f"There is no environment {', '.join(sorted(unknown))}.",
+                           f"Environments: {', '.join(known)}.", Exit.USAGE)  # fmt: skip
+    return [known[name] for name in names or known]
+
+
+@app.command("list")
+def envs_list(as_json: AsJson = False) -> int:
+    """Show the environments, and whether each is built."""
+    rows = [
+        {"name": e.name, "about": e.spec.about, "root": str(e.root), "built": e.is_built(), **e.marker()}
+        for e in _chosen_environments(None)
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return Exit.OK
+    table = Table(box=None)
+    for column in ("Environment", "For", "State", "Where"):
+        table.add_column(column)
+    for row in rows:
+        state = f"[green]built[/] (Python {row['python']})" if row["built"] else "[yellow]not built[/]"
+        table.add_row(str(row["name"]), str(row["about"]), state, str(row["root"]))
+    console.print(table)
+    return Exit.OK
+
+
+@app.command("build")
+def envs_build(names: Names = None, dev: Development = False) -> int:
+    """Build what is missing. Safe to interrupt and to repeat."""
+    build_all(_chosen_environments(names), dev)
+    return Exit.OK
+
+
+@app.command("rebuild")
+def envs_rebuild(names: Names = None, dev: Development = False) -> int:
+    """Build anew from the locks, whatever is there."""
+    build_all(_chosen_environments(names), dev, again=True)
+    return Exit.OK
+
+
+@app.command("check")
+def envs_check(names: Names = None, as_json: AsJson = False) -> int:
+    """Import what the steps need in each environment's own interpreter. Ends with 3 if something is wrong."""
+    problems = {environment.name: environment.health() for environment in _chosen_environments(names)}
+    if as_json:
+        print(json.dumps(problems, indent=1))
+    else:
+        for name, problem in problems.items():
+            console.print(
+                f"[red]✗[/] {name}: {problem}. Run `derush envs rebuild {name}`." if problem else f"[green]✓[/] {name}"
+            )
+    return Exit.PREREQUISITE if any(problems.values()) else Exit.OK

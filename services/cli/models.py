@@ -1,0 +1,74 @@
+"""`derush models`: the model files."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.table import Table
+
+from config.catalog import ModelSpec
+from config.catalog import models as declared_models
+from config.contract import Exit
+from config.settings import load_settings
+from services.cli.options import AsJson, Names, Quiet, console, to_person
+from services.errors import ServiceError
+from services.model_files import fetch, model_path, problem_of
+
+app = typer.Typer(no_args_is_help=True, help="The model files that steps load.")
+
+
+def _chosen_models(names: list[str] | None) -> list[ModelSpec]:
+    known = declared_models()
+    if unknown := set(names or []) - set(known):
+        raise ServiceError("no_such_model", f"There is no model {', '.join(sorted(unknown))}.",
+                           f"Models: {', '.join(known)}.", Exit.USAGE)  # fmt: skip
+    return [known[name] for name in names or known]
+
+
+@app.command("list")
+def models_list(as_json: AsJson = False) -> int:
+    """Show the models: which step needs them, their licence, whether they are there."""
+    settings = load_settings()
+    rows = [
+        {"name": m.name, "step": m.step, "about": m.about, "licence": m.licence, "bytes": m.bytes, "sha256": m.sha256,
+         "origin": m.package or m.url, "path": str(model_path(m, settings.models_dir)),
+         "present": model_path(m, settings.models_dir).is_file()}
+        for m in _chosen_models(None)
+    ]  # fmt: skip
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return Exit.OK
+    table = Table(box=None)
+    for column in ("Model", "Step", "What it gives", "Licence", "MB", "State"):
+        table.add_column(column)
+    for spec, row in zip(declared_models().values(), rows, strict=True):
+        state = "[green]there[/]" if row["present"] else "[yellow]missing[/]"
+        table.add_row(spec.name, spec.step, spec.about, spec.licence, f"{spec.bytes / 1e6:.1f}", state)
+    console.print(table)
+    return Exit.OK
+
+
+@app.command("fetch")
+def models_fetch(names: Names = None, quiet: Quiet = False) -> int:
+    """Fetch the models that are missing or damaged, and verify them."""
+    settings = load_settings()
+    fetched = fetch(_chosen_models(names), settings.models_dir, lambda text: to_person.print(text, highlight=False))
+    if not quiet or fetched:
+        to_person.print(f"{len(fetched)} fetched; all that were asked for are in {settings.models_dir}", soft_wrap=True)
+    return Exit.OK
+
+
+@app.command("verify")
+def models_verify(names: Names = None, as_json: AsJson = False) -> int:
+    """Check each model's size and sha256. Ends with 3 if one is missing or damaged."""
+    settings = load_settings()
+    problems = {spec.name: problem_of(spec, settings.models_dir) for spec in _chosen_models(names)}
+    if as_json:
+        print(json.dumps(problems, indent=1))
+    else:
+        for name, problem in problems.items():
+            console.print(
+                f"[red]✗[/] {name}: {problem}. Run `derush models fetch {name}`." if problem else f"[green]✓[/] {name}"
+            )
+    return Exit.PREREQUISITE if any(problems.values()) else Exit.OK

@@ -1,0 +1,64 @@
+"""What every test may use. Nothing here imports a package that only one environment has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20, what: str = "the condition") -> None:
+    """Wait for a condition with a deadline; there are no fixed sleeps in these tests."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there and no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    """An environment whose every folder is below the test's own."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("STEP", "LEMONFOX", "AUDIO"))},
+        "DERUSH_ENV_FILE": str(tmp_path / "no.env"),
+        "PROJECTS_DIR": str(tmp_path / "projets_extraits"),
+        "OUTPUT_DIR": str(tmp_path / "output"),
+        "ARCHIVES_DIR": str(tmp_path / "archives"),
+        "LOGS_DIR": str(tmp_path / "logs"),
+        "CACHE_ROOT_DIR": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def run_derush(places: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `derush` as a person would, and give back how it ended."""
+
+    def run(*arguments: str, timeout: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "services.cli", *arguments]
+        return subprocess.run(
+            command, cwd=REPOSITORY, env={**places, **variables}, capture_output=True, text=True, timeout=timeout
+        )
+
+    return run
+
+
+def events_of(path: Path) -> list[dict[str, object]]:
+    """Read the events a step wrote to a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
