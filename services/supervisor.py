@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -289,10 +290,10 @@ def chosen_steps(text: str | None, known: Sequence[str]) -> list[str]:
         return list(known)
     chosen: set[int] = set()
     for part in text.upper().replace("STEP", "").split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
+        matched = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if matched is None:
             raise ValueError(f"--steps {text}: give numbers and ranges from 1 to {len(known)}, such as 1-3,6")
-        numbers = range(int(first), int(last or first) + 1)
+        numbers = range(int(matched[1]), int(matched[2] or matched[1]) + 1)
         if not numbers or numbers[0] < 1 or numbers[-1] > len(known):
             raise ValueError(f"--steps {text}: the steps go from 1 to {len(known)}, a range from low to high")
         chosen |= set(numbers)

@@ -1,8 +1,8 @@
 """A step with no model, on the real stepkit: does to each item what the item's name says.
 
-    die_…       kills its own worker          hang_…      says nothing any more
-    fail_…      fails                          slow_…      reports progress until it is stopped
-    missing_…   lacks a model
+die_…       kills its own worker          hang_…      says nothing any more
+fail_…      fails                          slow_…      reports progress until it is stopped
+missing_…   lacks a model
 """
 
 from __future__ import annotations
