@@ -42,6 +42,7 @@ class StepSpec:
     item: str
     after: tuple[str, ...]
     stall_after: float
+    needs_space: bool = False
 
     @property
     def log_folder(self) -> str:

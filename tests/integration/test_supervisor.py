@@ -8,14 +8,14 @@ import threading
 from pathlib import Path
 
 import pytest
+
+from config.catalog import environments, steps
+from config.contract import Exit
 from services.cli.console import Silence
 from services.environments import Environment
 from services.flow import Flow, Task
 from services.supervisor import Options, Result, Supervisor
 from services.worker import WorkItem
-
-from config.catalog import environments, steps
-from config.contract import Exit
 from tests.conftest import REPOSITORY, is_alive, wait_until
 
 FAKE = str(REPOSITORY / "tests" / "fakes" / "fake_step.py")
@@ -50,10 +50,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     return Environment(environments()["env"], Path(sys.prefix), "auto")
 
 
-def supervisor(home: Environment, folder: Path, names: list[str], watching: Watching | None = None, **options: object) -> Supervisor:
+def supervisor(
+    home: Environment, folder: Path, names: list[str], watching: Watching | None = None, **options: object
+) -> Supervisor:
     """A run of one fake step over files with these names."""
     spec = dataclasses.replace(steps()["STEP3"], script=FAKE, environment="env", after=(), stall_after=1.5)
-    flow = Flow(["STEP3"], {"STEP3": spec}, lambda step, project: [WorkItem("video", str(folder / n), project) for n in names])
+    flow = Flow(
+        ["STEP3"], {"STEP3": spec}, lambda step, project: [WorkItem("video", str(folder / n), project) for n in names]
+    )
     flow.begin_with_project(str(folder))
     return Supervisor(flow, {"env": home}, Options(**options), watching or Watching())  # type: ignore[arg-type]
 

@@ -31,7 +31,7 @@ from workflow_scripts.stepkit.events import Events
 from workflow_scripts.stepkit.files import sha256_of
 from workflow_scripts.stepkit.items import Item, items_from_file, items_from_input, videos_of
 from workflow_scripts.stepkit.logs import log_path, open_log
-from workflow_scripts.stepkit.prerequisites import Prerequisite, model_missing
+from workflow_scripts.stepkit.prerequisites import Prerequisite, free_gigabytes, model_missing
 from workflow_scripts.stepkit.projects import Project, projects_below
 from workflow_scripts.stepkit.task import Task
 
@@ -148,7 +148,17 @@ class Step:
         for check in self._require:
             if missing := check(self.settings):
                 raise missing
+        self._warn_of_little_space()
         yield from self._chosen()
+
+    def _warn_of_little_space(self) -> None:
+        places = {"CACHE_ROOT_DIR": self.settings.cache_root, "ARCHIVES_DIR": self.settings.archives_dir}
+        for name, place in places.items() if steps()[self.id].needs_space else ():
+            free = free_gigabytes(place)
+            if free < self.settings.disk_warning_gb:
+                message = f"{name} ({place}) has {free:.0f} GB free, less than DISK_WARNING_GB={self.settings.disk_warning_gb:g}"
+                log.warning(message)
+                self.events.emit("warning", item=None, code="little_space", message=message)
 
     def _chosen(self) -> Iterable[Item]:
         kind = steps()[self.id].item

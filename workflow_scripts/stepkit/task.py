@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class Task:
         self.message = ""
         self._step = step
         self._made: list[Made] = []
+        self._numbers = count()
         self._key: Key | None = None
         self._subject: tuple[Project, str] | None = None
         self._pace = Pace(PROGRESS_INTERVAL)
@@ -109,8 +111,7 @@ class Task:
 
         Nothing is left of it when the block raises. The artefact is recorded when the item ends well.
         """
-        folder = self.scratch
-        temporary = folder / f"{len(self._made)}{final.suffix}"
+        temporary = self.scratch / f"output{next(self._numbers)}{final.suffix}"
         yield temporary
         sha256 = sha256_of(temporary)
         publish(temporary, final)
