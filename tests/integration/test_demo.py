@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import time
 import zipfile
@@ -69,7 +70,7 @@ def test_the_proxy_is_25_fps_constant_and_as_long_as_the_original(demo: Demo, tr
         assert bool(proxy.streams.audio) == truth[clip]["audio"]
         assert not proxy.streams.audio or proxy.streams.audio[0].codec_context.name == "aac"
     assert least <= len(times) <= most
-    assert {round((later - earlier) * 1000) for earlier, later in zip(times, times[1:], strict=False)} == {40}
+    assert {round((later - earlier) * 1000) for earlier, later in itertools.pairwise(times)} == {40}
 
 
 def test_what_was_25_fps_already_is_not_encoded_again(demo: Demo) -> None:
@@ -155,9 +156,7 @@ def test_tracks_end_at_cuts_and_keep_their_id_within_a_shot(demo: Demo, truth: T
     """No id is seen on both sides of a true cut; the two men of one shot are two tracks, throughout."""
     tracked = frames(demo, clip)
     bounds = [0, *truth[clip]["cuts"], len(tracked)]
-    shots = [
-        {o["id"] for entry in tracked[a:b] for o in entry["objects"]} for a, b in zip(bounds, bounds[1:], strict=False)
-    ]
+    shots = [{o["id"] for entry in tracked[a:b] for o in entry["objects"]} for a, b in itertools.pairwise(bounds)]
     assert sum(len(ids) for ids in shots) == len(set().union(*shots))
     if clip == "obama_speech":
         assert len(shots[0]) == 2

@@ -150,13 +150,19 @@ class Project:
         Its stem is the file's own. Where two originals would meet (`A/clip.mov` and `B/clip.mov`, or `clip.mov` and
         `clip.mp4`) the folders and the suffix tell them apart, the same way on every run.
         """
-        names = [self.delivered_name(path) for path in self.originals()]
         name = self.delivered_name(original)
+        if name not in _delivered_names.get(self.path, ()):
+            _delivered_names[self.path] = [self.delivered_name(path) for path in self.originals()]
+        names = _delivered_names[self.path]
         for way in (_by_stem, _by_folder, _by_suffix):
             taken = Counter(_folded(way(other)) for other in names)
             if taken[_folded(way(name))] <= 1:
                 return Video(self, _shortened(way(name)))
         return Video(self, _shortened(f"{_by_suffix(name)}~{_digest(str(name))}"))
+
+
+_delivered_names: dict[Path, list[Path]] = {}
+"""What was delivered to each project, looked up once: it stays the same while originals move to `sources/`."""
 
 
 def _by_stem(name: Path) -> str:

@@ -1,0 +1,400 @@
+"""Archives of results: one folder per original, found again by what the original holds, and trusted for years.
+
+    <archives dir>/<project> <UTC YYYY-MM-DD_HH-MM-SS>/<sha256 of the original>/
+        metadata.json       what is here, from what, made how (docs/schemas/archive_metadata.json)
+        <stem>_scenes.csv   and the other artefacts
+
+A folder appears whole or not at all: its files are copied beside their place, hashed while they are copied, flushed,
+read again, and the folder is renamed last. Nothing that is there is ever replaced or removed: what differs gets a number.
+Standard library only, and in one file though it is long: STEP7 runs it under its own environment, and may take
+nothing else from `services`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+SCHEMA = "derush.archive_metadata/1"
+METADATA = "metadata.json"
+OLDER_KEYS = {"scenes": "scenes_csv", "audio": "audio", "tracking": "tracking"}
+"""Kinds of artefacts that `copied` of the older archives names, and what they are called now."""
+_INCOMING = ".incoming-"
+_SHA256 = re.compile("[0-9a-f]{64}")
+_BLOCK = 1 << 20
+_LONGEST_NAME = 255
+"""Bytes that a file's name may have on every common file system."""
+
+OnBytes = Callable[[int], None]
+
+
+def _unheard(_count: int) -> None:
+    """Take the progress nobody asked for."""
+
+
+class ArchiveError(Exception):
+    """An archive cannot be made, or is not what it was."""
+
+
+class NotEnoughSpace(ArchiveError):
+    """The file system has fewer free bytes than the work surely needs."""
+
+    def __init__(self, folder: Path, needed: int, free: int) -> None:
+        super().__init__(f"{folder} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are needed")
+
+
+class CopyMismatch(ArchiveError):
+    """A copy does not hold what its source holds."""
+
+
+class ArchiveDamaged(ArchiveError):
+    """An archive's files are not what was archived; the message names each."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The video that is archived. `sha256` is the original's; `source` its facts, as they go into the metadata."""
+
+    project: str
+    stem: str
+    sha256: str
+    video_path: str
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One file to archive, and how it was made; `models` gives each model's sha256. `sha256` is None if not known."""
+
+    kind: str
+    path: Path
+    sha256: str | None = None
+    step: str | None = None
+    step_version: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One archive: its folder and its metadata, which is empty when it cannot be read."""
+
+    folder: Path
+    metadata: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """The original's sha256."""
+        return str(self.metadata.get("video_hash") or self.folder.name.partition(" ")[0])
+
+    @property
+    def stem(self) -> str:
+        """The video's name without suffix."""
+        return str(self.metadata.get("video_stem", ""))
+
+    @property
+    def artefacts(self) -> list[dict[str, Any]]:
+        """What the metadata says of each file; empty in archives older than this record."""
+        return list(self.metadata.get("artefacts", []))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of an archive that is not what it was: `what` is missing, size, checksum, unreadable or unrecorded."""
+
+    name: str
+    what: str
+
+
+def sha256_of(path: Path, on_bytes: OnBytes = _unheard) -> str:
+    """Return a file's sha256 in hexadecimal; `on_bytes` hears the size of each block."""
+    with path.open("rb") as stream:
+        return _pump(stream, None, on_bytes)
+
+
+def holds(path: Path, sha256: str, on_bytes: OnBytes = _unheard) -> bool:
+    """Tell whether there is a file with this content."""
+    return path.is_file() and sha256_of(path, on_bytes) == sha256
+
+
+def _pump(source: BinaryIO, target: BinaryIO | None, on_bytes: OnBytes) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(_BLOCK):
+        digest.update(block)
+        if target is not None:
+            target.write(block)
+        on_bytes(len(block))
+    return digest.hexdigest()
+
+
+def copy_verified(source: Path, target: Path, on_bytes: OnBytes = _unheard) -> str:
+    """Copy a file to `target`, which must not exist, and return its sha256; the modification time goes with it.
+
+    The copy is hashed on its way, flushed, and read again from the disk: `on_bytes` hears every block twice.
+    Raises CopyMismatch when the two differ or the source changed meanwhile; then no target is left.
+    """
+    with source.open("rb") as reader, target.open("xb") as writer:
+        try:
+            digest = _copied(reader, writer, on_bytes)
+            if sha256_of(target, on_bytes) != digest:
+                raise CopyMismatch(f"the copy of {source} on {target.parent} reads back differently: check that disk")
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+    return digest
+
+
+def _copied(reader: BinaryIO, writer: BinaryIO, on_bytes: OnBytes) -> str:
+    before = os.fstat(reader.fileno())
+    digest = _pump(reader, writer, on_bytes)
+    writer.flush()
+    os.fsync(writer.fileno())
+    _forget(writer.fileno())
+    after = os.fstat(reader.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise CopyMismatch(f"{reader.name} changed while it was copied")
+    with suppress(OSError):  # a nicety that not every file system grants
+        os.utime(writer.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
+    return digest
+
+
+def _forget(descriptor: int) -> None:
+    """Ask the system to drop a flushed file from its memory, so that reading it again reads the disk."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the file system can say so (network mounts may not)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """Yield `path`, then `name (2).ext`, `name (3).ext` …, shortened where the name would get too long."""
+    yield path
+    for number in count(2):
+        ending = f" ({number}){path.suffix}"
+        yield path.with_name(_shortened(path.stem, _LONGEST_NAME - len(os.fsencode(ending))) + ending)
+
+
+def _shortened(name: str, longest: int) -> str:
+    """Cut a name to `longest` bytes, at the end of a character."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= longest else encoded[:longest].decode("utf-8", "ignore")
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise NotEnoughSpace when `needed` bytes surely do not fit on the file system of `folder`, which exists."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise NotEnoughSpace(folder, needed, free)
+
+
+class ResultsArchiver:
+    """The archives below one folder."""
+
+    def __init__(self, archives_dir: Path) -> None:
+        self.archives_dir = archives_dir
+
+    def archive(
+        self, subject: Subject, artefacts: Sequence[Artefact], when: datetime, on_bytes: OnBytes = _unheard
+    ) -> tuple[Entry, bool]:
+        """Archive a video's artefacts; return the archive and whether it is new.
+
+        An archive of the same original with the same files is returned as it is. `when` (aware, UTC) names the
+        project's folder: videos archived together share it. Raises NotEnoughSpace, CopyMismatch, OSError.
+        """
+        if existing := self.same(subject, artefacts):
+            return existing, False
+        self.archives_dir.mkdir(parents=True, exist_ok=True)
+        self.sweep()
+        check_space(self.archives_dir, sum(artefact.path.stat().st_size for artefact in artefacts))
+        staging = self.archives_dir / f"{_INCOMING}{platform.node()}+{os.getpid()}+{secrets.token_hex(4)}"
+        staging.mkdir()
+        try:
+            metadata = _filled(staging, subject, artefacts, when, on_bytes)
+            return Entry(self._publish(staging, subject, when), metadata), True
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def same(self, subject: Subject, artefacts: Sequence[Artefact]) -> Entry | None:
+        """Return the archive that holds exactly these files of this original, if its files have their sizes."""
+        entries = self._by_hash(subject.sha256)
+        wanted = entries and {(made.kind, made.path.name, made.sha256 or sha256_of(made.path)) for made in artefacts}
+        for entry in entries:
+            held = {(known["kind"], known["name"], known["sha256"]) for known in entry.artefacts}
+            if held == wanted and all(_has_its_size(entry.folder, known) for known in entry.artefacts):
+                return entry
+        return None
+
+    def _publish(self, staging: Path, subject: Subject, when: datetime) -> Path:
+        stamp = f" {when.astimezone(timezone.utc):%Y-%m-%d_%H-%M-%S}"
+        project = self.archives_dir / (_shortened(subject.project, _LONGEST_NAME - len(stamp)) + stamp)
+        project.mkdir(exist_ok=True)
+        target = next(path for path in numbered(project / subject.sha256) if not os.path.lexists(path))
+        staging.rename(target)
+        flush_folder(project)
+        flush_folder(self.archives_dir)
+        return target
+
+    def sweep(self) -> None:
+        """Remove what copies of this machine left that were killed before they were whole."""
+        mine = f"{_INCOMING}{platform.node()}+"
+        for folder in self.archives_dir.iterdir():
+            process = folder.name[len(mine) :].partition("+")[0]
+            if folder.name.startswith(mine) and process.isdecimal() and not _is_alive(int(process)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def list(self) -> Iterator[Entry]:
+        """Yield every archive, by the name of its folder; one whose metadata cannot be read has none."""
+        for path in sorted(self.archives_dir.glob(f"*/*/{METADATA}")):
+            yield _entry(path.parent)
+
+    def find(self, key: str) -> Sequence[Entry]:
+        """Return the archives of an original's sha256, else those of a video's stem; the newest first."""
+        found = self._by_hash(key) or [entry for entry in self.list() if entry.stem == key]
+        return sorted(found, key=lambda entry: str(entry.metadata.get("created_at", "")), reverse=True)
+
+    def _by_hash(self, sha256: str) -> Sequence[Entry]:
+        """Return the archives of an original by the names of their folders, so that no other archive is read."""
+        if not _SHA256.fullmatch(sha256):
+            return []
+        folders = sorted(self.archives_dir.glob(f"*/{sha256}*"))
+        return [entry for entry in map(_entry, folders) if entry.sha256 == sha256]
+
+    def verify(self, entry: Entry, on_bytes: OnBytes = _unheard) -> Sequence[Problem]:
+        """Read every file of an archive and return those that are not what was archived; none means all is well."""
+        if not entry.metadata:
+            return [Problem(METADATA, "unreadable")]
+        if not entry.artefacts:
+            return [Problem(METADATA, "unrecorded")]
+        checked = ((str(known["name"]), _wrong(entry.folder, known, on_bytes)) for known in entry.artefacts)
+        return [Problem(name, what) for name, what in checked if what]
+
+    def restore(self, entry: Entry, destination: Path, on_bytes: OnBytes = _unheard) -> Sequence[Path]:
+        """Copy an archive's artefacts into `destination` and return where each is.
+
+        A file that is there with the same content is left; beside one of other content a numbered one is written.
+        Raises ArchiveDamaged, before anything is written, when a file is not what was archived.
+        """
+        if problems := self.verify(entry, on_bytes):
+            raise ArchiveDamaged(f"{entry.folder}: " + ", ".join(f"{it.name} ({it.what})" for it in problems))
+        destination.mkdir(parents=True, exist_ok=True)
+        check_space(destination, sum(int(known["bytes"]) for known in entry.artefacts))
+        return [_restored(entry.folder, known, destination, on_bytes) for known in entry.artefacts]
+
+
+def _filled(
+    staging: Path, subject: Subject, artefacts: Sequence[Artefact], when: datetime, on_bytes: OnBytes
+) -> dict[str, Any]:
+    """Copy the artefacts and the metadata into the staging folder, and return the metadata."""
+    known = [_archived(artefact, staging, on_bytes) for artefact in artefacts]
+    names = {made["kind"]: made["name"] for made in known}
+    metadata = {
+        "schema": SCHEMA,
+        "video_path": subject.video_path,
+        "video_stem": subject.stem,
+        "video_hash": subject.sha256,
+        "created_at": when.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "copied": {older: names.get(kind) for older, kind in OLDER_KEYS.items()},
+        "project": subject.project,
+        "host": platform.node(),
+        "source": dict(subject.source),
+        "artefacts": known,
+    }
+    with (staging / METADATA).open("x", encoding="ascii", newline="\n") as stream:
+        stream.write(json.dumps(metadata, indent=2, allow_nan=False) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    flush_folder(staging)
+    return metadata
+
+
+def _archived(artefact: Artefact, staging: Path, on_bytes: OnBytes) -> dict[str, Any]:
+    target = staging / artefact.path.name
+    sha256 = copy_verified(artefact.path, target, on_bytes)
+    if artefact.sha256 not in (None, sha256):
+        raise CopyMismatch(f"{artefact.path} does not hold what is recorded of it")
+    return {
+        "kind": artefact.kind,
+        "name": target.name,
+        "bytes": target.stat().st_size,
+        "sha256": sha256,
+        "step": artefact.step,
+        "step_version": artefact.step_version,
+        "parameters": dict(artefact.parameters),
+        "models": dict(artefact.models),
+    }
+
+
+def _entry(folder: Path) -> Entry:
+    try:
+        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        metadata = None
+    return Entry(folder, metadata if isinstance(metadata, dict) else {})
+
+
+def _path_of(folder: Path, known: Mapping[str, Any]) -> Path:
+    """Return an archived file's path. Raises ArchiveDamaged for a name that leads out of the archive."""
+    name = str(known["name"])
+    if name != Path(name).name:
+        raise ArchiveDamaged(f"{folder}: {name!r} is no file of this archive")
+    return folder / name
+
+
+def _has_its_size(folder: Path, known: Mapping[str, Any]) -> bool:
+    path = _path_of(folder, known)
+    return path.is_file() and path.stat().st_size == known["bytes"]
+
+
+def _wrong(folder: Path, known: Mapping[str, Any], on_bytes: OnBytes) -> str | None:
+    """Return what is wrong with one file of an archive, or None."""
+    try:
+        path = _path_of(folder, known)
+        if path.stat().st_size != known["bytes"]:
+            return "size"
+        return None if sha256_of(path, on_bytes) == known["sha256"] else "checksum"
+    except (FileNotFoundError, ArchiveDamaged):
+        return "missing"
+    except OSError:
+        return "unreadable"
+
+
+def _restored(folder: Path, known: Mapping[str, Any], destination: Path, on_bytes: OnBytes) -> Path:
+    source, sha256 = _path_of(folder, known), known["sha256"]
+    places = numbered(destination / source.name)
+    target = next(path for path in places if not os.path.lexists(path) or holds(path, sha256, on_bytes))
+    if not os.path.lexists(target):
+        arriving = destination / f"{_INCOMING}{secrets.token_hex(8)}"
+        copy_verified(source, arriving, on_bytes)
+        arriving.rename(target)
+    return target
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,131 @@
+"""What STEP6 writes for small inputs whose reduction was worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from workflow_scripts.step6.alignment import temporal_alignment
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "docs/schemas"
+
+EXPECTED_AUDIO = (
+    '{"schema":"derush.audio/1","video_filename":"clip.mp4","total_frames":3,"fps":25,"frames_analysis":[\n'
+    '{"frame":1,"audio_info":{"is_speech_present":true,"num_distinct_speakers_audio":1,'
+    '"active_speaker_labels":["SPEAKER_00"],"timecode_sec":0.0}},\n'
+    '{"frame":2,"audio_info":{"is_speech_present":true,"num_distinct_speakers_audio":2,'
+    '"active_speaker_labels":["SPEAKER_01","SPEAKER_00"],"timecode_sec":0.04}},\n'
+    '{"frame":3,"audio_info":{"is_speech_present":false,"num_distinct_speakers_audio":0,'
+    '"active_speaker_labels":[],"timecode_sec":0.08}}\n'
+    "]}\n"
+)
+EXPECTED_TRACKING = (
+    '{"schema":"derush.tracking/1","frames_analysis":[\n'
+    '{"frame":1,"tracked_objects":['
+    '{"id":7,"centroid_x":25.2,"source":"yunet","label":"face","confidence":0.9123,"active_speakers":[],'
+    '"bbox_width":30.3,"bbox_height":40},'
+    '{"id":"p-1","centroid_x":50,"source":"nanodet","label":"person","confidence":0.9123,"active_speakers":[],'
+    '"bbox_width":100,"bbox_height":200}]},\n'
+    '{"frame":2,"tracked_objects":[]},\n'
+    '{"frame":3,"tracked_objects":['
+    '{"id":"p-1","centroid_x":50,"source":"nanodet","label":"person","confidence":0.9123,"active_speakers":[],'
+    '"bbox_width":100,"bbox_height":200}]}\n'
+    '],"fps":25.0,"total_frames":3,"temporal_alignment":{"audio_total_frames":3,"tracking_total_frames":3,'
+    '"audio_fps":25.0,"tracking_fps":25.0,"proxy_frames":3,"aligned":true,"warnings":[]}}\n'
+)
+
+
+def _validate(name: str, document: Any) -> None:
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(document)
+
+
+def test_both_files_are_exactly_as_documented(workplace):
+    assert workplace.run().returncode == 0
+    assert (workplace.docs / "clip_audio.json").read_text() == EXPECTED_AUDIO
+    assert (workplace.docs / "clip_tracking.json").read_text() == EXPECTED_TRACKING
+    _validate("audio", workplace.made("_audio.json"))
+    _validate("tracking", workplace.made("_tracking.json"))
+
+
+def test_the_same_input_gives_the_same_bytes_and_a_second_run_does_nothing(workplace):
+    workplace.run()
+    before = {path.name: path.stat().st_mtime_ns for path in workplace.docs.iterdir()}
+    assert workplace.run().returncode == 0
+    assert {path.name: path.stat().st_mtime_ns for path in workplace.docs.iterdir()} == before
+    assert workplace.events()[-1]["totals"] == {"up_to_date": 1}
+    workplace.run("--force")
+    assert (workplace.docs / "clip_tracking.json").read_text() == EXPECTED_TRACKING
+
+
+def test_indentation_changes_the_layout_only(workplace):
+    workplace.variables["STEP6_INDENT"] = "2"
+    workplace.run()
+    for name, compact in (("audio", EXPECTED_AUDIO), ("tracking", EXPECTED_TRACKING)):
+        text = (workplace.docs / f"clip_{name}.json").read_text()
+        assert text == json.dumps(json.loads(compact), indent=2) + "\n"
+
+
+def test_precision_and_shortest_track_are_settings(workplace):
+    workplace.variables.update(STEP6_PRECISION="0", STEP6_MIN_TRACK_FRAMES="2")
+    workplace.run()
+    ids = [[tracked["id"] for tracked in frame["tracked_objects"]] for frame in _frames(workplace)]
+    assert ids == [["p-1"], [], ["p-1"]]  # track 7 lasts one frame
+    workplace.variables.update(STEP6_PRECISION="2", STEP6_MIN_TRACK_FRAMES="1")
+    workplace.run()
+    assert _frames(workplace)[0]["tracked_objects"][0]["bbox_width"] == 30.26
+
+
+def test_speakers_of_an_object_are_kept(workplace):
+    tracked = {
+        "id": 2**53 + 1, "bbox": [0, 0, 1, 1], "centroid": [0.5, 0.5], "source": "s", "label": None, "confidence": None,
+        "active_speakers": ["SPEAKER_01"],
+    }  # fmt: skip
+    workplace.write_tracking([[tracked], [], []])
+    assert workplace.run().returncode == 0
+    made = _frames(workplace)[0]["tracked_objects"][0]
+    assert (made["id"], made["active_speakers"]) == (9007199254740993, ["SPEAKER_01"])
+    _validate("tracking", workplace.made("_tracking.json"))
+
+
+def test_a_name_outside_ascii_is_read_back_as_it_was(workplace):
+    workplace.write_audio([(False, [])] * 3, video_filename="l'été “🎬”.mp4")
+    workplace.run()
+    assert workplace.made("_audio.json")["video_filename"] == "l'été “🎬”.mp4"
+
+
+def test_misalignment_is_written_and_reported(workplace):
+    workplace.write_audio([(False, [])] * 5)
+    workplace.write_source(frames=5)
+    workplace.write_tracking([[]] * 3, fps=24.0)
+    assert workplace.run().returncode == 0
+    alignment = workplace.made("_tracking.json")["temporal_alignment"]
+    assert not alignment["aligned"]
+    assert [warning.split(":")[0] for warning in alignment["warnings"]] == [
+        "audio has 5 frames and tracking 3",
+        "tracking has 3 frames and proxy 5",
+        "audio has 25 frames a second and tracking 24",
+    ]
+    assert sum(event["event"] == "warning" and event["code"] == "misaligned" for event in workplace.events()) == 3
+
+
+@pytest.mark.parametrize(
+    ("audio_frames", "tracking_fps", "aligned"),
+    [(95, 25.0, True), (94, 25.0, False), (100, 25.5, True), (100, 25.51, False), (100, 24.49, False)],
+)
+def test_tolerances(audio_frames, tracking_fps, aligned):
+    block = temporal_alignment(
+        audio_frames=audio_frames, audio_fps=25, tracking_frames=100, tracking_fps=tracking_fps, proxy_frames=100
+    )
+    assert block["aligned"] is aligned
+
+
+def _frames(workplace: Any) -> list[dict[str, Any]]:
+    frames = workplace.made("_tracking.json")["frames_analysis"]
+    assert isinstance(frames, list)
+    return frames

@@ -1,0 +1,84 @@
+"""STEP7 killed in the middle: nothing is lost, nothing half done is seen, and the next run completes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+DEADLINE = 60
+
+
+def _start(workplace):
+    log = (workplace.root / "console").open("w")
+    return subprocess.Popen(
+        workplace.command(), env=workplace.environment, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
+    )
+
+
+def _kill_when(process, is_time):
+    """Kill -9 the process as soon as `is_time()`; fails when it ends before."""
+    deadline = time.monotonic() + DEADLINE
+    while not is_time():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=DEADLINE)
+
+
+def _enlarge(path):
+    """Make a file of 200 MB of which the disk holds the last byte only, so that copying it takes a moment."""
+    with path.open("r+b") as stream:
+        stream.truncate(200_000_000)
+
+
+def _has_content(folder, pattern):
+    return any(path.stat().st_size > 1_000_000 for path in folder.glob(pattern))
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_killed_while_copying(workplace, tree, mode):
+    workplace.variables["FINALIZE_MODE"] = mode
+    project = workplace.work_dir / "Projet 1"
+    _enlarge(project / "sources/clip.mov")
+    names = set(tree(project))
+    process = _start(workplace)
+    _kill_when(process, lambda: _has_content(workplace.output, "Projet 1/.derush/incoming/*"))
+    assert set(tree(project)) == names
+    assert "sources/clip.mov" not in tree(workplace.output / "Projet 1")
+    assert workplace.run().returncode == 0
+    delivered = workplace.output / "Projet 1"
+    assert set(tree(delivered)) == names
+    assert (delivered / "sources/clip.mov").stat().st_size == 200_000_000
+    assert list((delivered / ".derush").glob("incoming*")) == []
+    assert project.exists() == (mode == "copy")
+
+
+def test_killed_while_archiving(workplace, tree):
+    project = workplace.work_dir / "Projet 1"
+    _enlarge(project / "docs/clip_tracking_raw.jsonl")
+    process = _start(workplace)
+    _kill_when(process, lambda: _has_content(workplace.archives, ".incoming-*/clip_tracking_raw.jsonl"))
+    assert list(workplace.archives.glob("*/*/metadata.json")) == []
+    assert workplace.run().returncode == 0
+    assert [path.name[:9] for path in workplace.archives.iterdir()] == ["Projet 1 "]
+    assert len(list(workplace.archives.glob("*/*/metadata.json"))) == 1
+
+
+def test_interrupted_leaves_nothing_half_done(workplace, tree):
+    project = workplace.work_dir / "Projet 1"
+    _enlarge(project / "sources/clip.mov")
+    process = _start(workplace)
+    deadline = time.monotonic() + DEADLINE
+    while not _has_content(workplace.output, "Projet 1/.derush/incoming/*"):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=DEADLINE) == 130
+    assert list((workplace.output / "Projet 1/.derush").glob("incoming*")) == []
+    assert "sources/clip.mov" not in tree(workplace.output / "Projet 1")

@@ -1,0 +1,269 @@
+"""Archives: whole or absent, found again, verified by name, never overwritten."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from services import results_archiver
+from services.results_archiver import (
+    ArchiveDamaged,
+    Artefact,
+    CopyMismatch,
+    NotEnoughSpace,
+    Problem,
+    ResultsArchiver,
+    Subject,
+    copy_verified,
+    numbered,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ORIGINAL = hashlib.sha256(b"the original").hexdigest()
+WHEN = datetime(2026, 3, 1, 23, 5, 9, tzinfo=timezone.utc)
+LATER = datetime(2026, 3, 2, 0, 0, 0, tzinfo=timezone.utc)
+CONTENT = {"clip_scenes.csv": b"No,Timecode In\n", "clip_audio.json": b"{}", "clip_tracking.json": b'{"a": 1}'}
+KINDS = {"clip_scenes.csv": "scenes_csv", "clip_audio.json": "audio", "clip_tracking.json": "tracking"}
+SUBJECT = Subject("Projet 1", "clip", ORIGINAL, "/work/Projet 1/docs/clip.mp4", {"name": "clip.mov", "bytes": 12})
+
+
+@pytest.fixture
+def artefacts(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name, content in CONTENT.items():
+        (folder / name).write_bytes(content)
+    return [
+        Artefact(KINDS[name], folder / name, None, "STEP3", 2, {"threshold": 0.5}, {"transnetv2": "0" * 64})
+        for name in CONTENT
+    ]
+
+
+@pytest.fixture
+def archiver(tmp_path):
+    return ResultsArchiver(tmp_path / "archives")
+
+
+def test_an_archive_holds_the_files_and_says_how_they_were_made(archiver, artefacts):
+    entry, is_new = archiver.archive(SUBJECT, artefacts, WHEN)
+    assert is_new
+    assert entry.folder == archiver.archives_dir / "Projet 1 2026-03-01_23-05-09" / ORIGINAL
+    assert {path.name for path in entry.folder.iterdir()} == {*CONTENT, "metadata.json"}
+    assert all((entry.folder / name).read_bytes() == content for name, content in CONTENT.items())
+    metadata = json.loads((entry.folder / "metadata.json").read_text())
+    schema = json.loads((REPOSITORY / "docs/schemas/archive_metadata.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(metadata)
+    older = {key: metadata[key] for key in ("video_path", "video_stem", "video_hash", "created_at", "copied")}
+    assert older == {
+        "video_path": "/work/Projet 1/docs/clip.mp4",
+        "video_stem": "clip",
+        "video_hash": ORIGINAL,
+        "created_at": "2026-03-01T23:05:09+00:00",
+        "copied": {"scenes": "clip_scenes.csv", "audio": "clip_audio.json", "tracking": "clip_tracking.json"},
+    }
+    assert metadata["artefacts"][1] == {
+        "kind": "audio", "name": "clip_audio.json", "bytes": 2, "sha256": hashlib.sha256(b"{}").hexdigest(),
+        "step": "STEP3", "step_version": 2, "parameters": {"threshold": 0.5}, "models": {"transnetv2": "0" * 64},
+    }  # fmt: skip
+    assert archiver.verify(entry) == []
+
+
+def test_the_same_archive_is_not_made_twice(archiver, artefacts):
+    first, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    again, is_new = archiver.archive(SUBJECT, artefacts, LATER)
+    assert (again.folder, is_new) == (first.folder, False)
+    assert len(list(archiver.list())) == 1
+
+
+def test_a_damaged_copy_does_not_count_as_the_same(archiver, artefacts):
+    first, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    (first.folder / "clip_audio.json").unlink()
+    _, is_new = archiver.archive(SUBJECT, artefacts, LATER)
+    assert is_new
+
+
+def test_other_content_at_the_same_second_gets_a_number_and_leaves_the_first(archiver, artefacts):
+    first, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    artefacts[1].path.write_bytes(b'{"better": true}')
+    second, is_new = archiver.archive(SUBJECT, artefacts, WHEN)
+    assert is_new
+    assert second.folder == first.folder.with_name(f"{ORIGINAL} (2)")
+    assert (first.folder / "clip_audio.json").read_bytes() == b"{}"
+    assert archiver.verify(first) == archiver.verify(second) == []
+
+
+def test_found_by_content_then_by_stem_the_newest_first(archiver, artefacts):
+    first, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    artefacts[1].path.write_bytes(b"[]")
+    second, _ = archiver.archive(SUBJECT, artefacts, LATER)
+    other = Subject("B", "other", hashlib.sha256(b"other").hexdigest(), "/other.mp4")
+    archiver.archive(other, artefacts, LATER)
+    assert [entry.folder for entry in archiver.find(ORIGINAL)] == [second.folder, first.folder]
+    assert [entry.folder for entry in archiver.find("clip")] == [second.folder, first.folder]
+    assert [entry.stem for entry in archiver.find("other")] == ["other"]
+    assert archiver.find("nothing") == []
+    assert archiver.find("*") == []
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [(_flip, "checksum"), (Path.unlink, "missing"), (lambda path: path.write_bytes(b"short"), "size")],
+)
+def test_damage_is_found_by_name(archiver, artefacts, damage, what):
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    damage(entry.folder / "clip_tracking.json")
+    assert archiver.verify(entry) == [Problem("clip_tracking.json", what)]
+
+
+def test_metadata_that_cannot_be_read_is_damage_too(archiver, artefacts):
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    (entry.folder / "metadata.json").write_bytes(b"\xff{")
+    [listed] = archiver.list()
+    assert archiver.verify(listed) == [Problem("metadata.json", "unreadable")]
+    assert [found.folder for found in archiver.find(ORIGINAL)] == [entry.folder]
+
+
+def test_an_older_archive_is_listed_found_and_said_to_have_no_checksums(archiver):
+    folder = archiver.archives_dir / "Old 2024-01-01_00-00-00" / ORIGINAL
+    folder.mkdir(parents=True)
+    (folder / "metadata.json").write_text(json.dumps({"video_stem": "clip", "video_hash": ORIGINAL, "copied": {}}))
+    [entry] = archiver.find("clip")
+    assert archiver.verify(entry) == [Problem("metadata.json", "unrecorded")]
+
+
+def test_restore_brings_back_what_was_archived_and_overwrites_nothing(archiver, artefacts, tmp_path):
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    target = tmp_path / "back"
+    target.mkdir()
+    (target / "clip_audio.json").write_bytes(b"a person's")
+    (target / "clip_scenes.csv").write_bytes(CONTENT["clip_scenes.csv"])
+    restored = archiver.restore(entry, target)
+    assert [path.name for path in restored] == ["clip_scenes.csv", "clip_audio (2).json", "clip_tracking.json"]
+    assert (target / "clip_audio.json").read_bytes() == b"a person's"
+    assert [path.read_bytes() for path in restored] == list(CONTENT.values())
+    assert archiver.restore(entry, target) == restored
+    assert len(list(target.iterdir())) == 4
+
+
+def test_a_damaged_archive_is_not_restored(archiver, artefacts, tmp_path):
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    _flip(entry.folder / "clip_audio.json")
+    with pytest.raises(ArchiveDamaged, match=r"clip_audio\.json \(checksum\)"):
+        archiver.restore(entry, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_metadata_cannot_lead_out_of_its_archive(archiver, artefacts, tmp_path):
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    (archiver.archives_dir / "secret").write_bytes(b"{}")
+    text = (entry.folder / "metadata.json").read_text().replace('"clip_audio.json"', '"../../secret"')
+    (entry.folder / "metadata.json").write_text(text)
+    [entry] = archiver.list()
+    assert archiver.verify(entry) == [Problem("../../secret", "missing")]
+
+
+def test_a_source_that_is_not_what_is_recorded_is_refused_and_leaves_nothing(archiver, artefacts):
+    known = [Artefact(made.kind, made.path, "f" * 64) for made in artefacts]
+    with pytest.raises(CopyMismatch, match="recorded"):
+        archiver.archive(SUBJECT, known, WHEN)
+    assert list(archiver.archives_dir.iterdir()) == []
+
+
+def test_what_surely_does_not_fit_is_refused_before_anything_is_written(archiver, artefacts, tmp_path):
+    huge = tmp_path / "huge"
+    with huge.open("wb") as stream:
+        stream.truncate(1 << 43)  # 8 TiB with no block on the disk
+    with pytest.raises(NotEnoughSpace, match="GB are needed"):
+        archiver.archive(SUBJECT, [*artefacts, Artefact("huge", huge)], WHEN)
+    assert list(archiver.archives_dir.iterdir()) == []
+
+
+def test_a_copy_that_reads_back_differently_is_removed(tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"content")
+    monkeypatch.setattr(results_archiver, "_forget", lambda descriptor: os.pwrite(descriptor, b"X", 0))
+    with pytest.raises(CopyMismatch, match="reads back differently"):
+        copy_verified(source, target)
+    assert not target.exists()
+    assert source.read_bytes() == b"content"
+
+
+def test_a_copy_never_replaces_what_is_there(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    target.write_bytes(b"a person's")
+    with pytest.raises(FileNotFoundError):
+        copy_verified(source, target)
+    source.write_bytes(b"content")
+    with pytest.raises(FileExistsError):
+        copy_verified(source, target)
+    assert target.read_bytes() == b"a person's"
+
+
+@pytest.mark.parametrize("name", ["é" * 127 + ".mp4", "🎬" * 62 + ".mp4", "a" * 255, "-x"])
+def test_long_names_stay_within_what_a_file_system_takes(archiver, artefacts, tmp_path, name):
+    (tmp_path / name[:100]).touch()
+    names = numbered(tmp_path / name)
+    assert next(names).name == name
+    second = next(names)
+    second.touch()
+    assert " (2)" in second.name
+    entry, _ = archiver.archive(Subject(name, "clip", ORIGINAL, "/clip.mp4"), artefacts, WHEN)
+    assert entry.folder.parent.name.endswith(" 2026-03-01_23-05-09")
+
+
+KILLED = """
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from services.results_archiver import Artefact, ResultsArchiver, Subject
+when = datetime(2026, 3, 1, tzinfo=timezone.utc)
+subject = Subject("P", "clip", "a" * 64, "/clip.mp4")
+ResultsArchiver(Path(sys.argv[1])).archive(subject, [Artefact("raw", Path(sys.argv[2]))], when)
+"""
+
+
+def test_killed_while_copying_leaves_no_archive_and_the_next_one_cleans_up(archiver, tmp_path):
+    big = tmp_path / "big"
+    with big.open("wb") as stream:
+        stream.truncate(1 << 30)
+    command = [sys.executable, "-c", KILLED, str(archiver.archives_dir), str(big)]
+    process = subprocess.Popen(command, cwd=REPOSITORY)
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in archiver.archives_dir.glob(".incoming-*/big")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=30)
+    [left] = archiver.archives_dir.iterdir()
+    assert left.name.startswith(".incoming-")
+    assert list(archiver.list()) == []
+    with big.open("r+b") as stream:
+        stream.truncate(1 << 20)
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=60)
+    assert [path.name for path in archiver.archives_dir.iterdir()] == ["P 2026-03-01_00-00-00"]
+    [entry] = archiver.list()
+    assert archiver.verify(entry) == []
+
+
+def test_the_module_needs_the_standard_library_only():
+    tree = ast.parse(Path(results_archiver.__file__).read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert {str(name).partition(".")[0] for name in imported} <= sys.stdlib_module_names

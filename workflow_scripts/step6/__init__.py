@@ -1,0 +1,1 @@
+"""STEP6: reduction of the raw analyses."""

@@ -1,0 +1,1 @@
+"""STEP7: delivery and archiving."""

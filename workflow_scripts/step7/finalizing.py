@@ -1,0 +1,168 @@
+"""The delivery of one project, from looking at it to taking its working copy away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from services.results_archiver import (
+    METADATA,
+    ArchiveError,
+    Artefact,
+    Entry,
+    NotEnoughSpace,
+    Problem,
+    ResultsArchiver,
+    Subject,
+    sha256_of,
+)
+from workflow_scripts.step7.contents import Contents, File, contents_of
+from workflow_scripts.step7.delivery import Delivery
+from workflow_scripts.step7.places import check_fits, low_space, output_folder
+from workflow_scripts.step7.provenance import artefacts_of, subject_of
+from workflow_scripts.step7.removal import remove_working_copy
+from workflow_scripts.stepkit.errors import ItemError
+from workflow_scripts.stepkit.projects import Project
+from workflow_scripts.stepkit.step import Step
+from workflow_scripts.stepkit.task import Task
+
+Archivable = tuple[Subject, Sequence[Artefact]]
+
+
+class Finalizing:
+    """One project's delivery; `finalize` does all of it."""
+
+    def __init__(self, step: Step, task: Task, project: Project, archiver: ResultsArchiver) -> None:
+        self._step = step
+        self._settings = step.settings
+        self._task = task
+        self._project = project
+        self._archiver = archiver
+        self._total = 0
+        self._read = 0
+
+    def finalize(self) -> None:
+        """Copy, archive, verify, and in move mode remove. Raises ItemError; what is done stays done."""
+        contents = contents_of(self._project)
+        self._say_what_is_incomplete(contents)
+        archivable = [(subject_of(clip), artefacts_of(clip.video)) for clip in contents.complete]
+        unarchived = [each for each in archivable if self._archiver.same(*each) is None]
+        delivery = Delivery(self._output() / self._project.name)
+        pending = list(contents.files) if self._step.force else delivery.pending(contents.files)
+        removes = self._settings.finalize_mode == "move" and self._may_remove(contents)
+        if not (pending or unarchived or removes):
+            self._task.settle("up_to_date", "delivered and archived already")
+        elif self._step.dry_run:
+            self._task.settle("skipped", f"would copy {len(pending)} files and archive {len(unarchived)} videos")
+        else:
+            with _named_errors(), delivery:
+                self._deliver(delivery, pending, unarchived)
+                if removes:
+                    self._remove(delivery, contents, archivable)
+
+    def _say_what_is_incomplete(self, contents: Contents) -> None:
+        for stem, lacks in contents.lacking.items():
+            self._task.warning("incomplete_video", f"{stem} is not delivered, it lacks {', '.join(lacks)}.")
+        if not contents.complete:
+            raise ItemError(
+                "nothing_to_deliver", f"No video of {self._project.name} is complete.",
+                "Run the earlier steps on it, then this one again.",
+            )  # fmt: skip
+
+    def _output(self) -> Path:
+        if self._step.dry_run:
+            return self._settings.output_dir
+        folder, warning = output_folder(self._settings)
+        if warning:
+            self._task.warning("fallback_output", warning)
+        return folder
+
+    def _may_remove(self, contents: Contents) -> bool:
+        """Tell whether the working copy may go once all is delivered, and warn when it may not."""
+        if contents.lacking:
+            self._task.warning("not_moved", "The working copy stays: not every video is complete.")
+        elif contents.odd:
+            names = ", ".join(str(path.relative_to(self._project.path)) for path in contents.odd)
+            self._task.warning("not_moved", f"The working copy stays: no copy can be made of {names}.")
+        return not (contents.lacking or contents.odd)
+
+    def _deliver(self, delivery: Delivery, pending: Sequence[File], unarchived: Sequence[Archivable]) -> None:
+        to_copy = sum(file.path.stat().st_size for file in pending)
+        to_archive = sum(made.path.stat().st_size for _, artefacts in unarchived for made in artefacts)
+        self._check_space(delivery.folder.parent, to_copy, to_archive)
+        self._total = 2 * (to_copy + to_archive)  # every byte is written, and read again
+        for file in pending:
+            self._deliver_one(delivery, file)
+        delivery.save()
+        when = datetime.now(timezone.utc)
+        for subject, artefacts in unarchived:
+            entry, _ = self._archiver.archive(subject, artefacts, when, self._on_bytes)
+            self._announce(entry)
+        self._task.metrics.update(files=len(pending), bytes=to_copy, archives=len(unarchived))
+        self._task.message = f"in {delivery.folder}"
+
+    def _check_space(self, output: Path, to_copy: int, to_archive: int) -> None:
+        archives = self._settings.archives_dir
+        for folder in {output, archives}:
+            if warning := low_space(folder, self._settings.disk_warning_gb):
+                self._task.warning("low_disk", warning)
+        check_fits([(output, to_copy), (archives, to_archive)])
+
+    def _deliver_one(self, delivery: Delivery, file: File) -> None:
+        place = delivery.deliver(file, self._on_bytes)
+        if place != delivery.folder / file.name:
+            kept = delivery.folder / file.name
+            self._task.warning("kept_existing", f"{kept} is not ours and stays: ours is {place.name} beside it.")
+
+    def _announce(self, entry: Entry) -> None:
+        path = entry.folder / METADATA
+        self._step.events.emit(
+            "artefact", item=self._task.item.key, kind="archive_metadata", path=str(path),
+            bytes=path.stat().st_size, sha256=sha256_of(path),
+        )  # fmt: skip
+
+    def _remove(self, delivery: Delivery, contents: Contents, archivable: Sequence[Archivable]) -> None:
+        """Remove the working copy, once everything is read back from where it went. Raises ItemError when it differs."""
+        self._read, self._total = 0, 2 * sum(file.path.stat().st_size for file in contents.files)
+        archives = [self._verified_archive(*each) for each in archivable]
+        if not delivery.verified(contents.files, self._on_bytes):
+            raise ItemError(
+                "delivery_differs", f"{delivery.folder} does not hold what {self._project.name} holds: it is not removed.",
+                "Run STEP7 again with --force; check the disk of OUTPUT_DIR if it happens again.",
+            )  # fmt: skip
+        if contents_of(self._project) != contents:
+            raise ItemError(
+                "changed_meanwhile", f"{self._project.name} changed while it was delivered: it is not removed.",
+                "Run STEP7 again when nothing else is at work on it.",
+            )  # fmt: skip
+        remove_working_copy(self._project, delivery.folder, archives)
+        self._task.message = f"moved to {delivery.folder}"
+
+    def _verified_archive(self, subject: Subject, artefacts: Sequence[Artefact]) -> Path:
+        entry = self._archiver.same(subject, artefacts)
+        problems = self._archiver.verify(entry) if entry else [Problem(METADATA, "missing")]
+        if entry is None or problems:
+            names = ", ".join(f"{problem.name} ({problem.what})" for problem in problems)
+            raise ItemError(
+                "archive_damaged", f"The archive of {subject.stem} is damaged: {names}.",
+                "Move that folder out of ARCHIVES_DIR and run STEP7 again; check the disk.",
+            )  # fmt: skip
+        return entry.folder
+
+    def _on_bytes(self, count: int) -> None:
+        self._read += count
+        self._task.progress(min(self._read, self._total), self._total, "bytes")
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except NotEnoughSpace as error:
+        raise ItemError(
+            "no_space", f"{error}.", "Free space there, or set OUTPUT_DIR or ARCHIVES_DIR to a larger disk."
+        ) from error
+    except ArchiveError as error:
+        raise ItemError("copy_failed", f"{error}.", "Run STEP7 again: what is done stays done.") from error
