@@ -20,7 +20,7 @@ from services.results_archiver import (
 )
 from workflow_scripts.step7.contents import Contents, File, contents_of
 from workflow_scripts.step7.delivery import Delivery
-from workflow_scripts.step7.places import check_fits, low_space, output_folder
+from workflow_scripts.step7.places import check_fits, output_folder
 from workflow_scripts.step7.provenance import artefacts_of, subject_of
 from workflow_scripts.step7.removal import remove_working_copy
 from workflow_scripts.stepkit.errors import ItemError
@@ -104,11 +104,7 @@ class Finalizing:
         self._task.message = f"in {delivery.folder}"
 
     def _check_space(self, output: Path, to_copy: int, to_archive: int) -> None:
-        archives = self._settings.archives_dir
-        for folder in {output, archives}:
-            if warning := low_space(folder, self._settings.disk_warning_gb):
-                self._task.warning("low_disk", warning)
-        check_fits([(output, to_copy), (archives, to_archive)])
+        check_fits([(output, to_copy), (self._settings.archives_dir, to_archive)])
 
     def _deliver_one(self, delivery: Delivery, file: File) -> None:
         place = delivery.deliver(file, self._on_bytes)

@@ -10,7 +10,6 @@ from pathlib import Path
 from config.settings import Settings
 from services.results_archiver import check_space
 from workflow_scripts.stepkit.errors import ItemError
-from workflow_scripts.stepkit.prerequisites import free_gigabytes
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +54,3 @@ def check_fits(needed: Iterable[tuple[Path, int]]) -> None:
         on_device[device] = folder, on_device.get(device, (folder, 0))[1] + size
     for folder, size in on_device.values():
         check_space(folder, size)
-
-
-def low_space(folder: Path, warning_gb: float) -> str | None:
-    """Return a warning when a folder's file system has less free space than wanted."""
-    free = free_gigabytes(folder)
-    return (
-        f"{folder} has {free:.0f} GB free, less than DISK_WARNING_GB ({warning_gb:g})." if free < warning_gb else None
-    )

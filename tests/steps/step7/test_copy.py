@@ -196,7 +196,7 @@ def test_what_surely_does_not_fit_is_refused_before_anything_is_copied(workplace
 def test_little_space_is_a_warning(workplace):
     workplace.variables["DISK_WARNING_GB"] = "1000000"
     assert workplace.run().returncode == 0
-    assert "DISK_WARNING_GB" in workplace.warnings()["low_disk"]
+    assert "DISK_WARNING_GB" in workplace.warnings()["little_space"]
 
 
 @pytest.mark.parametrize("name", ['-l\'été “🎬” "q"', "🎬" * 50, "x" * 200, " [a*] %s"])
