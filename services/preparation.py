@@ -38,22 +38,27 @@ def require_prerequisites(chosen: Sequence[str], settings: Settings) -> None:
         )
 
 
-def prepare(inputs: Sequence[Path], chosen: Sequence[str], settings: Settings) -> Flow:
-    """Make the flow of the chosen steps over what the inputs hold; without inputs, over every project there is.
-
-    Raises ServiceError when there is nothing to work on, or surely no room for it.
-    """
-    flow = Flow(chosen, steps(), lambda step, project: _listed(step, settings, "--project", project))
-    if inputs:
-        for path in inputs:
-            _take_in(flow, path, settings)
-    elif "STEP1" in chosen:
+def require_inputs(inputs: Sequence[Path], chosen: Sequence[str]) -> None:
+    """Raise ServiceError when nothing was named to begin with, or something that is not there."""
+    if not inputs and "STEP1" in chosen:
         raise ServiceError(
             "no_input", "Nothing to work on was named.", "Name a folder or an archive, or use --demo.", Exit.USAGE
         )
-    else:
-        for project in _all_projects(settings):
-            flow.begin_with_project(project)
+    for path in inputs:
+        if not path.exists():
+            raise ServiceError("no_input", f"{path} does not exist.", "Check the path.", Exit.USAGE)
+
+
+def prepare(inputs: Sequence[Path], chosen: Sequence[str], settings: Settings) -> Flow:
+    """Make the flow of the chosen steps over what the inputs hold; without inputs, over every project there is.
+
+    Raises ServiceError when nothing is found to work on, or there is surely no room for it.
+    """
+    flow = Flow(chosen, steps(), lambda step, project: _listed(step, settings, "--project", project))
+    for path in inputs:
+        _take_in(flow, path.absolute(), settings)
+    for project in _all_projects(settings) if not inputs else ():
+        flow.begin_with_project(project)
     if not flow.tasks:
         where = ", ".join(str(path) for path in inputs) or str(settings.projects_dir)
         raise ServiceError(
@@ -65,13 +70,10 @@ def prepare(inputs: Sequence[Path], chosen: Sequence[str], settings: Settings) -
 
 
 def _take_in(flow: Flow, path: Path, settings: Settings) -> None:
-    if not path.exists():
-        raise ServiceError("no_input", f"{path} does not exist.", "Check the path.", Exit.USAGE)
-    absolute = path.absolute()
-    if absolute.parent == settings.projects_dir and absolute.is_dir():
-        flow.begin_with_project(str(absolute))
+    if path.parent == settings.projects_dir and path.is_dir():
+        flow.begin_with_project(str(path))
         return
-    for item in _listed(steps()["STEP1"], settings, "--source-dir", str(absolute)):
+    for item in _listed(steps()["STEP1"], settings, "--source-dir", str(path)):
         flow.begin_with_archive(item)
 
 

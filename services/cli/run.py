@@ -21,7 +21,7 @@ from services.cli.options import AsJson, console
 from services.commands import environment as merged_environment
 from services.environments import environments, require_built
 from services.errors import ServiceError
-from services.preparation import DEMO_ARCHIVE, prepare, require_prerequisites
+from services.preparation import DEMO_ARCHIVE, prepare, require_inputs, require_prerequisites
 from services.supervisor import Options, Supervisor, chosen_steps
 from services.worker import step_command
 
@@ -52,8 +52,10 @@ def run(
         chosen = chosen_steps(steps, list(declared_steps()))
     except ValueError as error:
         raise ServiceError("wrong_steps", f"{error}.", "See `derush run --help`.", Exit.USAGE) from None
+    named = [*(inputs or []), *([DEMO_ARCHIVE] if demo else [])]
+    require_inputs(named, chosen)
     require_prerequisites(chosen, settings)
-    flow = prepare([*(inputs or []), *([DEMO_ARCHIVE] if demo else [])], chosen, settings)
+    flow = prepare(named, chosen, settings)
     options = Options(force, dry_run, fail_fast, device, engine)
     silent = Silence()
     view = RunView(Console(), show_log=show_log)

@@ -1,0 +1,125 @@
+"""STEP3's script as a process, on real footage and at the edges."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SCHEMA = json.loads((REPOSITORY / "docs/schemas/scenes.json").read_text())
+EDGES = [1, 2, 99, 100, 101, 149, 150, 151]
+REAL = ["interview", "L'été à Bruxelles"]
+
+
+@pytest.fixture(scope="module")
+def detected(tmp_path_factory, new_workplace, rushes, truth, draw):
+    """A workplace after one run over real clips, clips of every delicate length, and two that cannot be done."""
+    place = new_workplace(tmp_path_factory.mktemp("run"))
+    text = place.root / "text.mp4"
+    text.write_text("no video")
+    place.add(text, 10)
+    for frames in EDGES:
+        place.add(draw(place.root / f"drawn {frames}.mp4", frames), frames)
+    place.add(place.root / "drawn 2.mp4", 3, stem="one frame missing")
+    for name in REAL:
+        place.add(rushes / f"{name}.mp4", truth[f"{name}.mp4"]["frames"])
+    place.finished = place.run()
+    return place
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_footage_is_cut_exactly_where_it_was_spliced(detected, truth, name):
+    known = truth[f"{name}.mp4"]
+    scenes = detected.document(name)["scenes"]
+    assert [scene["start_frame"] for scene in scenes] == [0, *known["cuts"]]
+    assert [scene["end_frame"] for scene in scenes] == [*known["cuts"], known["frames"]]
+    assert {scene["transition_in"]["type"] for scene in scenes[1:]} == {"cut"}
+
+
+def test_the_csv_says_the_same_one_based(detected, truth):
+    cuts, frames = truth["interview.mp4"]["cuts"], truth["interview.mp4"]["frames"]
+    header, *rows = detected.table("interview")
+    assert header == ["No", "Timecode In", "Timecode Out", "Frame In", "Frame Out"]
+    assert [int(row[3]) for row in rows] == [1, *(cut + 1 for cut in cuts)]
+    assert [int(row[4]) for row in rows] == [*cuts, frames]
+    assert rows[1] == ["2", "00:00:02.000", "00:00:03.960", "51", "100"]
+
+
+@pytest.mark.parametrize("frames", EDGES)
+def test_a_video_of_any_length_is_covered_to_its_last_frame(detected, frames):
+    stem = f"drawn {frames}"
+    document = detected.document(stem)
+    assert document["total_frames"] == document["scenes"][-1]["end_frame"] == frames
+    for curve in (document["curve"]["single_frame"], document["curve"]["many_hot"]):
+        counts = [int(count or 1) for count in re.findall(r"\d+(?:\*(\d+))?", curve)]
+        assert sum(counts) == frames
+    assert detected.table(stem)[-1][-1] == str(frames)
+
+
+def test_every_document_follows_the_schema_and_the_events_tell_the_rest(detected):
+    stems = [*REAL, *(f"drawn {frames}" for frames in EDGES)]
+    for stem in stems:
+        jsonschema.Draft202012Validator(SCHEMA).validate(detected.document(stem))
+    done = {stem: end for stem, end in detected.ends().items() if end["status"] == "done"}
+    assert sorted(done) == sorted(stems)
+    assert done["interview"]["metrics"]["shots"] == 12
+    assert done["interview"]["metrics"]["frames_per_second"] > 0
+
+
+@pytest.mark.parametrize(("stem", "code"), [("text", "decode_failed"), ("one frame missing", "frame_count")])
+def test_what_cannot_be_done_fails_by_name_and_leaves_nothing(detected, stem, code):
+    assert detected.finished.returncode == 1
+    assert detected.ends()[stem]["error"]["code"] == code
+    assert [path.name for path in detected.docs.glob(f"{stem}_scenes*")] == []
+
+
+def test_a_second_run_has_nothing_to_do_and_loads_no_model(workplace, draw):
+    workplace.add(draw(workplace.root / "clip.mp4", 30), 30)
+    assert workplace.run().returncode == 0
+    before = (workplace.docs / "clip_scenes.json").stat().st_mtime_ns
+    again = workplace.run(python=("-X", "importtime"))
+    assert again.returncode == 0
+    assert workplace.ends()["clip"]["status"] == "up_to_date"
+    assert (workplace.docs / "clip_scenes.json").stat().st_mtime_ns == before
+    assert "numpy" in again.stderr and not re.search(r"\| +torch$", again.stderr, re.MULTILINE)
+
+
+def test_the_settings_and_before_them_the_command_line_decide(workplace, draw):
+    workplace.add(draw(workplace.root / "clip.mp4", 30), 30)
+    workplace.variables = {"STEP3_THRESHOLD": "0.25", "STEP3_MIN_SCENE_FRAMES": "7"}
+    assert workplace.run().returncode == 0
+    assert workplace.document("clip")["parameters"] == {"threshold": 0.25, "min_scene_frames": 7}
+    assert workplace.run("--threshold", "0.75", "--min_scene_frames", "5").returncode == 0
+    assert workplace.ends()["clip"]["status"] == "done"
+    assert workplace.document("clip")["parameters"] == {"threshold": 0.75, "min_scene_frames": 5}
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--threshold", "1.5"), ("--threshold", "nan"), ("--min-scene-frames", "0"), ("--threshold", "x")]
+)
+def test_values_that_cannot_be_are_refused(workplace, arguments):
+    refused = workplace.run(*arguments)
+    assert refused.returncode == 2
+    assert arguments[0] in refused.stderr
+
+
+def test_a_missing_model_names_the_command_that_fetches_it(workplace, draw):
+    workplace.add(draw(workplace.root / "clip.mp4", 2), 2)
+    next((workplace.root / "models").iterdir()).unlink()
+    refused = workplace.run()
+    assert refused.returncode == 3
+    assert "derush models fetch transnetv2" in refused.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
+def test_cuda_asked_for_and_not_there_is_a_missing_prerequisite(workplace, draw):
+    workplace.add(draw(workplace.root / "clip.mp4", 2), 2)
+    refused = workplace.run("--device", "cuda")
+    assert refused.returncode == 3
+    assert "--device auto or cpu" in refused.stderr
+    assert list(workplace.docs.glob("*_scenes*")) == []

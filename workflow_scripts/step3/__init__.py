@@ -1,0 +1,1 @@
+"""STEP3: scene detection with TransNetV2."""

@@ -1,0 +1,83 @@
+"""What STEP3 writes: `<stem>_scenes.csv` and `<stem>_scenes.json` (docs/schemas/scenes.json)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workflow_scripts.step3.shots import Curve, Shot
+from workflow_scripts.stepkit.timebase import PROXY_RATE, clock, frame_time
+
+SCHEMA = "derush.scenes/1"
+CSV_HEADER = ("No", "Timecode In", "Timecode Out", "Frame In", "Frame Out")
+_PERMILLE = 1000
+
+Thousandths = NDArray[np.int64]
+
+
+def permille(curve: NDArray[np.float32]) -> Thousandths:
+    """Round probabilities to whole thousandths, as the curves are kept: shots found from these can be found again."""
+    return np.rint(curve * _PERMILLE).astype(np.int64)
+
+
+def probabilities(curve: Thousandths) -> Curve:
+    """Return thousandths as probabilities; 400 becomes exactly what `0.4` reads as, so that thresholds compare well."""
+    return curve / _PERMILLE
+
+
+def run_lengths(curve: Thousandths) -> str:
+    """Write a curve as its values parted by blanks, `value*count` where one repeats: `0*39 992 4 0*160`."""
+    counted = ((value, sum(1 for _ in run)) for value, run in groupby(curve.tolist()))
+    return " ".join(f"{value}*{count}" if count > 1 else str(value) for value, count in counted)
+
+
+def csv_text(shots: Sequence[Shot]) -> str:
+    """Return the CSV: a line for each shot; frames 1-based and inclusive, times those at which these two frames begin."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for number, shot in enumerate(shots, 1):
+        first, last = shot.start_frame, shot.end_frame - 1
+        writer.writerow([number, clock(frame_time(first)), clock(frame_time(last)), first + 1, last + 1])
+    return text.getvalue()
+
+
+def document(
+    name: str, shots: Sequence[Shot], curves: Mapping[str, Thousandths], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the JSON document of the video file `name`; `about` says with which model and parameters it was made."""
+    return {
+        "schema": SCHEMA,
+        "video_filename": name,
+        "total_frames": shots[-1].end_frame,
+        "fps": int(PROXY_RATE),
+        **about,
+        "scenes": [_scene(shot) for shot in shots],
+        "curve": {"unit": "permille", **{head: run_lengths(curve) for head, curve in curves.items()}},
+    }
+
+
+def _scene(shot: Shot) -> dict[str, Any]:
+    return {
+        "start_frame": shot.start_frame,
+        "end_frame": shot.end_frame,
+        "transition_in": _transition_in(shot),
+    }
+
+
+def _transition_in(shot: Shot) -> dict[str, Any]:
+    transition = shot.transition_in
+    if transition is None:
+        return {"type": "start"}
+    return {
+        "type": transition.kind,
+        "confidence": round(transition.confidence, 3),
+        "first_frame": transition.first_frame,
+        "last_frame": transition.last_frame,
+    }
