@@ -133,11 +133,12 @@ class Task:
         return folder
 
     def _scratch_path(self) -> Path:
-        root = self.item.project / INTERNAL if self.item.project else self._step.work_dir / INTERNAL
-        if self.item.project is None and self.item.kind == "video":
-            root = self.video.project.internal
-        name = hashlib.sha256(os.fsencode(self.item.path)).hexdigest()[:12]
-        return root / "tmp" / f"{self._step.id}-{name}"
+        project = self.item.project or (self.video.project.path if self.item.kind == "video" else None)
+        root = project or self._step.work_dir
+        # An original is named as it was delivered: it moves in the course of the work.
+        moves = project is not None and self.item.kind == "original" and self.item.path.is_relative_to(project)
+        subject = Project(root).delivered_name(self.item.path) if moves else self.item.path
+        return root / INTERNAL / "tmp" / f"{self._step.id}-{hashlib.sha256(os.fsencode(subject)).hexdigest()[:12]}"
 
     def clean(self) -> None:
         """Remove the item's temporary files and its line of progress."""

@@ -1,0 +1,1 @@
+"""STEP1: archives and clips in, projects out."""

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""secure extraction: every archive below a folder becomes a project, and so does a folder of clips, or one clip."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in place of this script's own folder
+
+from config.settings import Settings
+from workflow_scripts.step1.extraction import Extracted, extract
+from workflow_scripts.step1.names import project_name
+from workflow_scripts.step1.publication import publish, restore
+from workflow_scripts.step1.registry import Identity, Registry, identify
+from workflow_scripts.step1.sources import is_video, items_below
+from workflow_scripts.stepkit import Item, PrerequisiteMissing, Project, Step, Task, UsageError, step_parser
+from workflow_scripts.stepkit.prerequisites import folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run STEP1; returns its exit code."""
+    parser = step_parser("STEP1", __doc__)
+    parser.add_argument(
+        "--source-dir", action="append", type=Path, metavar="PLACE",
+        help="a folder to look through for archives and clips, or one archive or clip (repeatable)",
+    )  # fmt: skip
+    arguments = parser.parse_args(argv)
+    with Step("STEP1", arguments, require=[cache_root], find_all=find_items) as step:
+        registry = Registry(step.work_dir)
+        for item in step.items():
+            with step.work_on(item) as task:
+                bring(step, task, registry)
+    return step.exit_code
+
+
+def cache_root(settings: Settings) -> PrerequisiteMissing | None:
+    """Require the disk of the working data, if one is named: an unmounted one must not be written beneath."""
+    if settings.cache_root_dir is None:
+        return None
+    return folder(lambda chosen: chosen.cache_root, "CACHE_ROOT_DIR", create=False)(settings)
+
+
+def find_items(step: Step) -> list[Item]:
+    """Return the items of the places named on the command line. Raises UsageError for a place that is not there."""
+    places = [path.absolute() for path in step.arguments.source_dir or []]
+    if not places:
+        raise UsageError("no_source", "Nothing was named to extract.", "Give --source-dir, or --videos with a list.")
+    for place in places:
+        if not place.exists():
+            raise UsageError("no_source", f"{place} is not there.", "Check the path; mount the disk it is on.")
+    settings = step.settings
+    own = {step.work_dir, settings.projects_dir, settings.output_dir, settings.archives_dir, settings.logs_dir}
+    return [Item("archive", path) for path in items_below(places, own)]
+
+
+def bring(step: Step, task: Task, registry: Registry) -> None:
+    """Make a project of one source, unless its content was extracted before; report the videos it brought."""
+    identity = identify(task.item.path)
+    sha256 = registry.sha256_of(identity)
+    if registry.is_finalized(sha256):
+        task.settle("up_to_date", "delivered and archived already")
+        return
+    project = registry.project_of(sha256)
+    if project and not step.force:
+        task.settle("up_to_date", f"extracted already as {project.name}")
+    elif step.dry_run:
+        task.settle("skipped", "would be extracted")
+        return
+    else:
+        project = extract_to_project(step, task, registry, identity, sha256)
+    report(task, project)
+
+
+def extract_to_project(step: Step, task: Task, registry: Registry, identity: Identity, sha256: str) -> Project:
+    """Extract a source; with a project of the same content there (`--force`) put back what it misses."""
+    source = task.item.path
+    extracted = extract(source, identity.bytes, task.scratch, task.progress)
+    task.metrics["files"] = len(extracted.members)
+    task.metrics["bytes"] = sum(member["bytes"] for member in extracted.members)
+    warn(task, extracted)
+    with registry.locked():
+        project = registry.project_of(sha256)
+        if project is None:
+            name = project_name(source, step.settings.step1_project_pattern)
+            record = extracted.record(source.name, identity, sha256)
+            project = publish(extracted.folder, record, step.work_dir, name)
+            task.message = f"as {project.name}"
+        else:
+            restored = restore(extracted.folder, extracted.members, project)
+            task.message = f"{restored} missing files put back into {project.name}"
+    return project
+
+
+def warn(task: Task, extracted: Extracted) -> None:
+    """Say what a person may not expect of the project."""
+    if not any(is_video(Path(str(member["path"]))) for member in extracted.members):
+        task.warning("no_video", "The archive holds no video: the later steps have nothing to do for it.")
+    for change in extracted.changed:
+        task.warning("renamed", f"{change['name']} is {change['path']} in the project ({change['reason']}).")
+
+
+def report(task: Task, project: Project) -> None:
+    """Say which videos the project has, for STEP2."""
+    for original in project.originals():
+        task.discovered("original", original, project.path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

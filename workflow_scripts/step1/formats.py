@@ -1,0 +1,80 @@
+"""What a file is, told by its content and never by its suffix.
+
+Signatures: zip APPNOTE 4.3.7, 7z "7zFormat.txt" (signature header), RAR 4 and 5 technical notes, POSIX ustar (magic at
+byte 257), RFC 1952 (gzip), the bzip2 and xz format notes, RFC 8878 (zstd).
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, cast
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_HEAD = 512
+_TAR_MAGIC = slice(257, 262)
+_COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": zstd.ZstdFile,
+}
+_CONTAINERS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
+_OFFICE_MARKS = (b"[Content_Types].xml", b"mimetype")
+"""First members of Office (OPC) and OpenDocument/EPUB files: documents that are zip inside."""
+
+BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError)
+"""What the decompressors raise for data that is damaged or cut off."""
+
+
+def archive_format(path: Path) -> str | None:
+    """Return zip, tar, 7z or rar; None for anything else. Raises OSError when the file cannot be read."""
+    with path.open("rb") as raw:
+        head = raw.read(_HEAD)
+        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return None if _is_document(head) else "zip"
+        for magic, name in _CONTAINERS.items():
+            if head.startswith(magic):
+                return name
+        raw.seek(0)
+        return "tar" if _is_tar(raw, head) else None
+
+
+def decompressed(raw: IO[bytes]) -> IO[bytes]:
+    """Return a stream of a tar's own bytes, whichever compression it came in."""
+    head = raw.read(8)
+    raw.seek(0)
+    opener = _opener(head)
+    return raw if opener is None else cast("IO[bytes]", opener(raw))
+
+
+def _opener(head: bytes) -> Callable[[IO[bytes]], Any] | None:
+    return next((opener for magic, opener in _COMPRESSIONS.items() if head.startswith(magic)), None)
+
+
+def _is_tar(raw: IO[bytes], head: bytes) -> bool:
+    opener = _opener(head)
+    if opener is not None:
+        try:
+            head = opener(raw).read(_HEAD)
+        except BROKEN_STREAM:
+            return True  # something compressed that is damaged: the reader says so by name
+    return head[_TAR_MAGIC] == b"ustar"
+
+
+def _is_document(head: bytes) -> bool:
+    """Tell an office document or e-book by the first member's name (length at byte 26, name at byte 30)."""
+    if len(head) < 30 or not head.startswith(b"PK\x03\x04"):
+        return False
+    (length,) = struct.unpack_from("<H", head, 26)
+    return head[30 : 30 + length] in _OFFICE_MARKS

@@ -1,0 +1,37 @@
+"""A folder of clips, or one clip: the videos of it are copied, the folder is left as it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from workflow_scripts.step1.archive_policy import Member
+from workflow_scripts.step1.readers.common import Receiver, check_size
+from workflow_scripts.step1.sources import videos_below
+
+
+class FolderReader:
+    """A folder, or a single file that stands for a folder with nothing else in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._root = path if path.is_dir() else path.parent
+        self._files = videos_below(path) if path.is_dir() else [path]
+
+    def deliver(self, receiver: Receiver) -> None:
+        """Walk the videos by name."""
+        for path in self._files:
+            name = path.relative_to(self._root).as_posix()
+            member = Member(name, "file", path.stat().st_size)
+            if receiver.wants(member):
+                self._copy(path, member, receiver)
+
+    @staticmethod
+    def _copy(path: Path, member: Member, receiver: Receiver) -> None:
+        file = receiver.open(member)
+        source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            file.copy_from(source)
+        finally:
+            os.close(source)
+        check_size(member, file)
+        receiver.close(file)

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""conversion: every delivered video gets a 25 fps proxy and a frame-exact map back to its original."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in place of this script's own folder
+
+from workflow_scripts.step2.conversion import Converted, Encoder, convert
+from workflow_scripts.step2.facts import Origin, source_facts
+from workflow_scripts.step2.places import in_sources, move_to_sources, owner, present, with_project
+from workflow_scripts.stepkit import Project, Step, Task, Video, prerequisites, step_parser
+from workflow_scripts.stepkit.files import write_json
+from workflow_scripts.stepkit.items import originals_of
+from workflow_scripts.stepkit.media import ffmpeg_binary
+from workflow_scripts.stepkit.records import Record
+
+TRACKING_LIST = "videos_to_track.json"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run STEP2; returns its exit code."""
+    arguments = step_parser("STEP2", __doc__).parse_args(argv)
+    with Step("STEP2", arguments, require=[prerequisites.ffmpeg()], find=originals_of) as step:
+        proxies: list[Path] = []
+        for item in step.items():
+            with step.work_on(with_project(item, step.work_dir)) as task:
+                project = owner(task.item)
+                original = present(task.item.path, project)
+                video = project.proxy_for(original)
+                bring_up_to_date(step, task, original, video)
+                if task.status != "skipped":
+                    task.discovered("video", video.proxy, project.path)
+                    proxies.append(video.proxy)
+        if not (step.is_driven or step.dry_run or arguments.list):
+            write_json(Path.cwd() / TRACKING_LIST, [str(proxy) for proxy in proxies])
+    return step.exit_code
+
+
+def bring_up_to_date(step: Step, task: Task, original: Path, video: Video) -> None:
+    """Make a video's proxy and facts, unless they are there, made from this very file with these settings."""
+    project, settings = video.project, step.settings
+    record = Record(project, video.stem)
+    origin = Origin(
+        in_sources(original, project).relative_to(project.path), original.stat().st_size, record.fingerprint(original)
+    )
+    parameters = {
+        "preset": settings.step2_preset, "crf": settings.step2_crf,
+        "original": {"path": str(origin.path), "sha256": origin.sha256},
+    }  # fmt: skip
+    # The original is named by its last place: it moves there in the course of the work, and stays the same input.
+    if task.is_up_to_date(inputs=[], parameters=parameters, subject=(project, video.stem)):
+        return
+    encoder = Encoder(ffmpeg_binary(settings), settings.step2_preset, settings.step2_crf)
+    converted = convert(
+        original, origin.sha256, task.scratch, encoder, lambda done, frames: task.progress(done, frames, "frames")
+    )
+    for code, message in converted.warnings:
+        task.warning(code, message)
+    put_in_place(task, original, video, origin, converted)
+    task.metrics |= {"frames": converted.plan.frames, "method": converted.plan.method}
+
+
+def put_in_place(task: Task, original: Path, video: Video, origin: Origin, converted: Converted) -> None:
+    """Move the original, then let its facts appear, then its proxy: killed between any two, the next run goes on.
+
+    What lies in `sources/` without facts is an original to be converted; a proxy never stands without its facts.
+    """
+    facts = source_facts(
+        origin,
+        converted.probe,
+        converted.plan,
+        converted.made,
+        video.proxy.name,
+        converted.frame_map,
+        converted.warnings,
+    )
+    with (
+        task.output("proxy", video.proxy) as proxy,
+        task.output("source", video.artefact("_source.json")) as listing,
+    ):
+        converted.made.path.rename(proxy)
+        listing.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        place = move_to_sources(original, video.project)
+    remember(Record(video.project, video.stem), video.project, original, place)
+
+
+def remember(record: Record, project: Project, before: Path, now: Path) -> None:
+    """Keep the sha256 that was read at the old place: the file need not be read again at the new one."""
+    old, new = (str(path.relative_to(project.path)) for path in (before, now))
+    with record.change() as known:
+        if old in known["fingerprints"]:
+            known["fingerprints"][new] = known["fingerprints"].pop(old)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
