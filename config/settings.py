@@ -173,7 +173,7 @@ class Settings:
     tracking_disable_gpu: bool = setting(
         boolean, "false", "Tracking on the CPU only; contradicts STEP5_ENABLE_GPU=true."
     )
-    step5_export_verbose_fields: bool = setting(boolean, "false", "Also write landmarks and all blendshapes.")
+    step5_export_verbose_fields: bool = setting(boolean, "false", "Also write the landmarks of each face.")
     step5_blendshapes_profile: str = setting(choice("full", "mouth", "none"), "mouth", "Which blendshapes are written.")
 
     # STEP6

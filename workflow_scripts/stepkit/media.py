@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -60,11 +60,11 @@ def input_url(path: Path) -> str:
 
 def decode_frames(
     binary: Path, path: Path, width: int, height: int, pixel_format: str, *, scaler: str = "bilinear"
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield each frame of a video's first video stream, scaled to `width` x `height`, as raw bytes, row by row.
 
     `pixel_format` is rgb24, bgr24 or gray. Frames come as they are stored: none is dropped or repeated.
-    Raises ItemError("decode_failed") when ffmpeg reports an error or stops within a frame.
+    Raises ItemError("decode_failed") when ffmpeg reports an error or stops within a frame. Close it to end ffmpeg early.
     """
     size = width * height * _PIXEL_BYTES[pixel_format]
     options = [
@@ -77,7 +77,7 @@ def decode_frames(
         yield block
 
 
-def decode_audio(binary: Path, path: Path, rate: int) -> Iterator[bytes]:
+def decode_audio(binary: Path, path: Path, rate: int) -> Generator[bytes, None, None]:
     """Yield the first audio stream as mono float32 (little endian) at `rate` Hz, in blocks.
 
     Raises ItemError("decode_failed") when ffmpeg reports an error.
@@ -89,7 +89,7 @@ def decode_audio(binary: Path, path: Path, rate: int) -> Iterator[bytes]:
 _REMEDY = "Check that the file plays; run STEP2 on it again with --force."
 
 
-def _decoded(binary: Path, path: Path, options: Sequence[str], block_size: int) -> Iterator[bytes]:
+def _decoded(binary: Path, path: Path, options: Sequence[str], block_size: int) -> Generator[bytes, None, None]:
     """Run ffmpeg and yield its output in blocks of `block_size` bytes, the last one perhaps shorter."""
     command = [str(binary), "-nostdin", "-v", "error", "-i", input_url(path), *options, "pipe:1"]
     # A file takes what ffmpeg complains of: it can never fill up and stop the pipe of frames.

@@ -1,0 +1,1 @@
+"""STEP5: tracking of what is seen."""
