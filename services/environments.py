@@ -58,8 +58,13 @@ class Environment:
 
     @property
     def variables(self) -> dict[str, str | None]:
-        """What its processes see differently: nothing of another environment, nothing from a person's site-packages."""
-        return {"VIRTUAL_ENV": str(self.root), "PYTHONHOME": None, "PYTHONPATH": None, "PYTHONNOUSERSITE": "1"}
+        """What its processes see differently: nothing of another environment, nothing from a person's site-packages.
+
+        Idle threads of torch sleep instead of spinning: workers share the cores, and spinning made STEP3 beside STEP4
+        four times slower (docs/performance.md).
+        """
+        apart = {"VIRTUAL_ENV": str(self.root), "PYTHONHOME": None, "PYTHONPATH": None, "PYTHONNOUSERSITE": "1"}
+        return {**apart, "OMP_WAIT_POLICY": "PASSIVE"}
 
     def locks(self, development: bool) -> list[Path]:
         """Return the lock files it is built from."""

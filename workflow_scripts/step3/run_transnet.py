@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,8 +72,9 @@ def _detect(step: Step, task: Task) -> None:
     total = task.video.facts().frames
     network = step.once(partial(_load, step))
     binary = media.ffmpeg_binary(step.settings)
-    frames = media.decode_frames(binary, task.video.proxy, WIDTH, HEIGHT, "rgb24", scaler=SCALER)
-    found = _write(task, _curves(network, exactly(frames, total), total, task), parameters)
+    with closing(media.decode_frames(binary, task.video.proxy, WIDTH, HEIGHT, "rgb24", scaler=SCALER)) as frames:
+        curves = _curves(network, exactly(frames, total), total, task)
+    found = _write(task, curves, parameters)
     speed = round(total / task.seconds, 1)
     task.metrics.update(frames=total, shots=found, device=network.device, frames_per_second=speed)
 

@@ -55,7 +55,7 @@ class YuNet:
         self._network.setInputSize(size)
         _, found = self._network.detect(small)
         if found is None:
-            return np.zeros((0, 15), np.float32)
+            return np.zeros((0, 15), np.float32)  # type: ignore[unreachable]  # OpenCV's stubs forget the None
         per_axis = np.array([width / size[0], height / size[1]] * 7 + [1], np.float32)
         return np.asarray(found, np.float32) * per_axis
 

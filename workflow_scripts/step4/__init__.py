@@ -1,0 +1,1 @@
+"""STEP4: who speaks when, and what is said."""

@@ -1,0 +1,67 @@
+"""`<stem>_audio_raw.json`: what was found, and what that means for each frame, written as a stream."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from workflow_scripts.step4.analysis import Run, frame_runs
+from workflow_scripts.step4.chain import Outcome
+from workflow_scripts.step4.records import Speech, Turn
+from workflow_scripts.stepkit.timebase import PROXY_RATE
+
+SCHEMA = "derush.audio_raw/1"
+
+
+def head(video_filename: str, total_frames: int, outcome: Outcome | None, speech: Speech) -> dict[str, Any]:
+    """Return everything but the frames; `outcome` is None for a video that has no audio track."""
+    return {
+        "schema": SCHEMA,
+        "video_filename": video_filename,
+        "total_frames": total_frames,
+        "fps": int(PROXY_RATE),
+        "audio": "none" if outcome is None else "present",
+        "engine": outcome.engine if outcome else None,
+        "fallback_chain": [asdict(attempt) for attempt in outcome.attempts] if outcome else [],
+        "language": speech.language,
+        "text": speech.text,
+        "segments": [asdict(segment) for segment in speech.segments],
+        "words": [asdict(word) for word in speech.words],
+        "turns": [asdict(turn) for turn in speech.turns],
+        "speakers": speakers(speech.turns),
+    }
+
+
+def speakers(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    """Return each speaker's label and total time, by label."""
+    total: Counter[str] = Counter()
+    for turn in turns:
+        if turn.speaker is not None:
+            total[turn.speaker] += turn.end_ms - turn.start_ms
+    return [{"label": label, "total_ms": milliseconds} for label, milliseconds in sorted(total.items())]
+
+
+def write(path: Path, told: dict[str, Any], turns: Sequence[Turn]) -> None:
+    """Write the document; its last key is `frames_analysis`, one object a frame, a line each."""
+    with path.open("w", encoding="ascii", newline="\n") as stream:
+        stream.write(json.dumps(told, indent=1)[:-2] + ',\n "frames_analysis": [\n')
+        _write_frames(stream, _frames(frame_runs(turns, told["total_frames"])))
+        stream.write("\n ]\n}\n")
+
+
+def _frames(runs: Iterable[Run]) -> Iterator[str]:
+    for run in runs:
+        said = {"is_speech_present": run.is_speech, "active_speaker_labels": list(run.speakers)}
+        rest = json.dumps(said, separators=(",", ":"))[1:]
+        for frame in range(run.first, run.end):
+            yield f'{{"frame":{frame + 1},{rest}'
+
+
+def _write_frames(stream: TextIO, frames: Iterator[str]) -> None:
+    stream.write(next(frames, ""))
+    for frame in frames:
+        stream.write(",\n" + frame)

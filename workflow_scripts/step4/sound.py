@@ -1,0 +1,59 @@
+"""A video's sound, brought once into the one form that every engine of this step takes."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from workflow_scripts.stepkit import ItemError, media
+
+RATE = 16_000
+_TOTAL_SAMPLES = slice(21, 26)  # of a FLAC file: the last 36 bits of 5 bytes of STREAMINFO (RFC 9639, 8.2)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A FLAC file, 16 kHz mono, whose first sample is at the first frame of the video."""
+
+    path: Path
+    samples: int
+
+    @property
+    def milliseconds(self) -> int:
+        """Its length."""
+        return round(self.samples * 1000 / RATE)
+
+    def waveform(self, ffmpeg: Path) -> npt.NDArray[np.float32]:
+        """Decode the whole of it, (samples,), from -1 to 1: 230 MB for an hour."""
+        decoded = bytearray()
+        for block in media.decode_audio(ffmpeg, self.path, RATE):
+            decoded += block
+        return np.frombuffer(decoded, dtype="<f4")
+
+
+def extract_sound(ffmpeg: Path, video: Path, target: Path) -> Sound:
+    """Write the first audio stream of a video to `target`, a path that ends in .flac.
+
+    Silence fills what is missing before it begins and between its packets, so that times are those of the video.
+    Raises ItemError("decode_failed").
+    """
+    command = [
+        str(ffmpeg), "-nostdin", "-v", "error", "-y", "-i", media.input_url(video), "-map", "0:a:0", "-vn", "-sn", "-dn",
+        "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(RATE), "-c:a", "flac", media.input_url(target),
+    ]  # fmt: skip
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()[-500:]
+        remedy = "Check that the file plays; run STEP2 on it again with --force."
+        raise ItemError("decode_failed", f"The sound of {video.name} cannot be decoded: {said}", remedy)
+    return Sound(target, _samples(target))
+
+
+def _samples(flac: Path) -> int:
+    with flac.open("rb") as file:
+        field = file.read(_TOTAL_SAMPLES.stop)[_TOTAL_SAMPLES]
+    return int.from_bytes(field, "big") & ((1 << 36) - 1)
