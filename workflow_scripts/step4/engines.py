@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -82,7 +83,10 @@ def _ask_pyannote(step: Step, task: Task, sound: Sound) -> Speech:
 def _load_diarizer(step: Step) -> Diarizer:
     # pyannote reads these when it is imported: no telemetry, and nothing is looked for on a hub while a step runs.
     os.environ.update(PYANNOTE_METRICS_ENABLED="0", HF_HUB_OFFLINE="1")
-    from workflow_scripts.step4.diarization import Diarizer
+    with warnings.catch_warnings():
+        # It warns at length that torchcodec finds no FFmpeg: sound is decoded before it comes here.
+        warnings.simplefilter("ignore")
+        from workflow_scripts.step4.diarization import Diarizer
 
     segmentation, embedding = (step.model_path(name) for name in MODELS)
     device = choose_device(step.arguments.device, step.settings)
