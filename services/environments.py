@@ -5,36 +5,30 @@ Standard library, `config` and this package's own modules only: `scripts/setup.s
 
 from __future__ import annotations
 
-import ast
 import fcntl
 import hashlib
 import json
-import re
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from config.catalog import EnvironmentSpec
 from config.catalog import environments as declared_environments
 from config.contract import Exit
-from config.settings import REPOSITORY, Settings, SettingsError, inherited_environment, load_settings
-from services import commands
-from services.commands import run, run_showing
+from config.settings import REPOSITORY, Settings, SettingsError, load_settings
+from services.commands import run
 from services.errors import CommandFailed, ServiceError
+from services.installer import Installer
 
-INSTALLER = REPOSITORY / "envs" / ".installer"
-"""A small environment with pip and uv that builds the four; made by scripts/setup.sh."""
 HOME_ENVIRONMENT = "env"
 """The environment that `derush` itself is installed in."""
 _MARKER = "derush-installed.json"
 _LOCKS = REPOSITORY / "envs"
-_NETWORK_REMEDY = "Check the network and the package index, then run the same command again: it goes on from here."
 Say = Callable[[str], None]
 
 
@@ -135,7 +129,7 @@ def build(environment: Environment, say: Say, *, development: bool = False, agai
             return False
         started = time.monotonic()
         say(f"{environment.name}: building in {environment.root}")
-        installer = _installer(environment)
+        installer = Installer(environment.root)
         shutil.rmtree(environment.root, ignore_errors=True)
         installer.create()
         note = installer.install(environment.locks(development), environment.torch_variant)
@@ -146,7 +140,7 @@ def build(environment: Environment, say: Say, *, development: bool = False, agai
     return True
 
 
-def _finish(environment: Environment, installer: _Installer, development: bool) -> None:
+def _finish(environment: Environment, installer: Installer, development: bool) -> None:
     """Install `derush` where it belongs, mend what the index cannot give, check, and write the marker."""
     if environment.name == HOME_ENVIRONMENT:
         installer.install_derush()
@@ -185,133 +179,6 @@ def _taking_turns(path: Path, say: Say) -> Iterator[None]:
             say("waiting for another build of the same environment")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@dataclass(frozen=True)
-class _Installer:
-    """How packages get into one environment: by uv where there is one, else by pip."""
-
-    environment: Environment
-    uv: str | None
-
-    def create(self) -> None:
-        """Make the empty environment from this process's Python."""
-        root = str(self.environment.root)
-        if self.uv:
-            run([self.uv, "venv", "--quiet", "--python", sys.executable, root], remedy=_NETWORK_REMEDY, timeout=300)
-        else:
-            run([sys.executable, "-m", "venv", root], remedy="Install your system's python3-venv.", timeout=300)
-
-    def command(self, *arguments: str) -> list[str]:
-        """Return the command that installs `arguments` here."""
-        interpreter = str(self.environment.interpreter)
-        if self.uv:
-            return [self.uv, "pip", "install", "--python", interpreter, *arguments]
-        return [interpreter, "-m", "pip", "install", "--disable-pip-version-check", *arguments]
-
-    def install(self, locks: Sequence[Path], torch_variant: str) -> str | None:
-        """Install what the locks say; returns a note for the person, if there is something to say."""
-        options, note = self._torch_options(locks[0], torch_variant)
-        if self.uv:
-            options += ["--compile-bytecode"]
-        if not sys.stderr.isatty():
-            options += ["--quiet"]
-        required = [part for lock in locks for part in ("-r", str(lock))]
-        self._show("--no-deps", *required, *options)
-        return note
-
-    def install_derush(self) -> None:
-        """Install the `derush` command, reading this repository in place."""
-        self._show("--quiet", "--no-deps", "--editable", str(REPOSITORY))
-
-    def _show(self, *arguments: str) -> None:
-        run_showing(self.command(*arguments), changes=self._variables(), remedy=_NETWORK_REMEDY)
-
-    def _variables(self) -> Mapping[str, str | None]:
-        return uv_variables() if self.uv else {}
-
-    def _torch_options(self, lock: Path, variant: str) -> tuple[list[str], str | None]:
-        """Choose the build of torch: the options that bring it, and what a person should know about it."""
-        pinned = re.search(r"^torch==\S+", lock.read_text(encoding="utf-8"), re.MULTILINE)
-        if pinned is None or sys.platform != "linux":
-            return [], None
-        cuda = ["-r", str(_LOCKS / "torch-cuda.txt")]
-        if variant == "cuda" or (variant == "auto" and has_nvidia_gpu()):
-            return cuda, "torch with CUDA"
-        for options in ([], ["--torch-backend", "cpu"] if self.uv else []):
-            if self._gives_cpu_build(pinned[0], options):
-                return options, None
-        return cuda, "the package index has no CPU build of torch: the larger CUDA build is used, on the CPU"
-
-    def _gives_cpu_build(self, requirement: str, options: Sequence[str]) -> bool:
-        command = self.command("--dry-run", "--no-deps", requirement, *options)
-        ended = subprocess.run(command, capture_output=True, text=True, env=commands.environment(self._variables()))
-        return ended.returncode == 0 and "+cpu" in ended.stdout + ended.stderr
-
-
-def _installer(environment: Environment) -> _Installer:
-    beside = INSTALLER / "bin" / "uv"
-    return _Installer(environment, str(beside) if beside.exists() else shutil.which("uv"))
-
-
-def has_nvidia_gpu() -> bool:
-    """Tell whether the machine has an NVIDIA GPU whose driver answers."""
-    tool = shutil.which("nvidia-smi")
-    return bool(tool) and subprocess.run([str(tool), "-L"], capture_output=True).returncode == 0
-
-
-def pip_command() -> list[str]:
-    """Return the command of a pip that is there. Raises ServiceError when there is none."""
-    for python in (str(INSTALLER / "bin" / "python"), sys.executable, shutil.which("python3") or ""):
-        if python and Path(python).exists() and _has_pip(python):
-            return [python, "-m", "pip"]
-    raise ServiceError("pip_missing", "No pip was found.", "Run scripts/setup.sh, which brings one.")
-
-
-@lru_cache(maxsize=8)
-def _has_pip(python: str) -> bool:
-    return subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
-
-
-_UV_NAMES = {
-    "index-url": "UV_DEFAULT_INDEX",
-    "extra-index-url": "UV_INDEX",
-    "find-links": "UV_FIND_LINKS",
-    "trusted-host": "UV_INSECURE_HOST",
-    "cert": "SSL_CERT_FILE",
-    "timeout": "UV_HTTP_TIMEOUT",
-    "default-timeout": "UV_HTTP_TIMEOUT",
-}
-
-
-@lru_cache(maxsize=1)
-def uv_variables() -> dict[str, str | None]:
-    """Return what makes uv take packages from where pip would: it does not read pip's configuration itself.
-
-    A variable of uv that is set already is left as it is.
-    """
-    try:
-        listing = run([*pip_command(), "config", "list"], remedy="", timeout=60)
-    except ServiceError:
-        return {}
-    translated = translate_pip_configuration(listing)
-    return {name: value for name, value in translated.items() if name not in inherited_environment()}
-
-
-def translate_pip_configuration(listing: str) -> dict[str, str]:
-    """Turn what `pip config list` prints into uv's variables; pip's later lines (its environment) win."""
-    found: dict[str, str] = {}
-    order = sorted(listing.splitlines(), key=lambda line: (line.startswith(":env:"), line.startswith("install.")))
-    for line in order:
-        key, _, value = line.partition("=")
-        name = _UV_NAMES.get(key.rpartition(".")[2])
-        if name and value:
-            separator = "," if name == "UV_FIND_LINKS" else " "
-            found[name] = separator.join(str(ast.literal_eval(value)).split())
-    if "UV_INDEX" in found:
-        # pip takes the best version from any index; uv by default the first index that knows the name.
-        found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-    return found
 
 
 def main() -> int:

@@ -17,8 +17,8 @@ from typing import IO
 
 from config.catalog import ModelSpec
 from services.commands import run
-from services.environments import pip_command
 from services.errors import ServiceError
+from services.package_index import pip_command
 
 Say = Callable[[str], None]
 _BLOCK = 1 << 20

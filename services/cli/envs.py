@@ -9,19 +9,14 @@ from rich.table import Table
 
 from config.contract import Exit
 from config.settings import load_settings
-from services.cli.options import AsJson, Development, Names, console
+from services.cli.options import AsJson, Development, Names, console, named
 from services.environments import Environment, build_all, environments
-from services.errors import ServiceError
 
 app = typer.Typer(no_args_is_help=True, help="The four virtual environments that steps run under.")
 
 
 def _chosen_environments(names: list[str] | None) -> list[Environment]:
-    known = environments(load_settings())
-    if unknown := set(names or []) - set(known):
-        raise ServiceError("no_such_environment", f"There is no environment {', '.join(sorted(unknown))}.",
-                           f"Environments: {', '.join(known)}.", Exit.USAGE)  # fmt: skip
-    return [known[name] for name in names or known]
+    return named(names, environments(load_settings()), "environment")
 
 
 @app.command("list")

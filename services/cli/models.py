@@ -11,19 +11,14 @@ from config.catalog import ModelSpec
 from config.catalog import models as declared_models
 from config.contract import Exit
 from config.settings import load_settings
-from services.cli.options import AsJson, Names, Quiet, console, to_person
-from services.errors import ServiceError
+from services.cli.options import AsJson, Names, Quiet, console, named, to_person
 from services.model_files import fetch, model_path, problem_of
 
 app = typer.Typer(no_args_is_help=True, help="The model files that steps load.")
 
 
 def _chosen_models(names: list[str] | None) -> list[ModelSpec]:
-    known = declared_models()
-    if unknown := set(names or []) - set(known):
-        raise ServiceError("no_such_model", f"There is no model {', '.join(sorted(unknown))}.",
-                           f"Models: {', '.join(known)}.", Exit.USAGE)  # fmt: skip
-    return [known[name] for name in names or known]
+    return named(names, declared_models(), "model")
 
 
 @app.command("list")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
+
+from config.contract import Exit
+from services.errors import ServiceError
 
 console = Console()
 """Results."""
@@ -16,3 +20,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when there is nothing to do.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Which ones; none means all.")]
 Development = Annotated[bool, typer.Option("--dev", help="With what the tests need.")]
+Named = TypeVar("Named")
+
+
+def named(names: list[str] | None, known: Mapping[str, Named], what: str) -> list[Named]:
+    """Return those of the known things that were named, or all. Raises ServiceError for a name that none has."""
+    if unknown := set(names or []) - set(known):
+        sentence = f"There is no {what} {', '.join(sorted(unknown))}."
+        raise ServiceError(f"no_such_{what}", sentence, f"There are: {', '.join(known)}.", Exit.USAGE)
+    return [known[name] for name in names or known]

@@ -13,10 +13,11 @@ import pytest
 from config.catalog import EnvironmentSpec, ModelSpec, environments, models
 from services.boards import boards
 from services.commands import Child, run
-from services.environments import Environment, translate_pip_configuration
+from services.environments import Environment
 from services.errors import CommandFailed, ServiceError
 from services.logs import last_lines, read_from
 from services.model_files import fetch, problem_of
+from services.package_index import translate_pip_configuration
 from tests.conftest import is_alive, wait_until
 
 Derush = Callable[..., "subprocess.CompletedProcess[str]"]
