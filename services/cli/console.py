@@ -194,8 +194,9 @@ def print_summary(console: Console, told: dict[str, Any], settings: Settings) ->
         name = escape(Path(failure["item"]).name)
         console.print(f"[red]✗ {failure['step']} {name}[/] ({failure['code']}): {escape(failure['message'])}")
         console.print(f"  → {escape(failure['remedy'])}")
-    if told["warnings"]:
-        console.print(f"[yellow]{len(told['warnings'])} warnings[/], see the logs: `derush logs STEP`")
+    if warned := Counter(warning["step"] for warning in told["warnings"]):
+        listed = ", ".join(f"{step_id} {count}" for step_id, count in sorted(warned.items()))
+        console.print(f"[yellow]Warnings:[/] {listed} (`derush logs {min(warned)}` shows them)")
     made = sum(artefact["bytes"] for artefact in told["artefacts"])
     console.print(f"Made {len(told['artefacts'])} files ({made / 1e6:.1f} MB) in {told['seconds']:.1f} s")
     for name, place in (("Projects", settings.projects_dir), ("Delivered", settings.output_dir),
