@@ -19,6 +19,8 @@ class CommandFailed(ServiceError):
     """A command ended with an error: which, with what code, and the end of what it said."""
 
     def __init__(self, command: Sequence[str], returncode: int, output: str, remedy: str) -> None:
+        self.returncode = returncode
+        self.output = output.strip()
         shown = " ".join(command)
-        tail = output.strip()[-2000:]
+        tail = self.output[-2000:]
         super().__init__("command_failed", f"`{shown}` ended with {returncode}.\n{tail}\n", remedy)

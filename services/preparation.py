@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from config.catalog import StepSpec, models, steps
+from config.catalog import StepSpec, steps
 from config.contract import Exit
 from config.settings import REPOSITORY, Settings
 from services.commands import run
 from services.environments import environments, require_built
-from services.errors import ServiceError
+from services.errors import CommandFailed, ServiceError
 from services.flow import Flow
-from services.model_files import model_path
 from services.worker import WorkItem, step_command
 
 DEMO_ARCHIVE = REPOSITORY / "samples" / "demo_rushes.zip"
 
 
-def require_prerequisites(chosen: Sequence[str], settings: Settings) -> None:
-    """Raise ServiceError when an environment or a model that the chosen steps need is missing."""
+def require_prerequisites(chosen: Sequence[str], settings: Settings, arguments: Callable[[str], list[str]]) -> None:
+    """Ask every chosen step, before any of them works, whether it could: environment, tools, models, options, disks.
+
+    `arguments` gives the options a step will be called with. Raises ServiceError with the first step's own words.
+    """
     known = environments(settings)
     for step_id in chosen:
         require_built(known[steps()[step_id].environment])
-    absent = [
-        spec.name
-        for spec in models().values()
-        if spec.step in chosen and not model_path(spec, settings.models_dir).is_file()
-    ]
-    if absent:
-        raise ServiceError(
-            "model_missing",
-            f"Models are missing: {', '.join(absent)}.",
-            f"Run `derush models fetch {' '.join(absent)}`.",
-        )
+
+    def check(step_id: str) -> None:
+        spec = steps()[step_id]
+        environment = known[spec.environment]
+        command = step_command(spec, environment, "--check", *arguments(step_id))
+        try:
+            run(command, changes=environment.variables, remedy="", timeout=120)
+        except CommandFailed as refused:
+            asked = refused.returncode == Exit.USAGE
+            remedy = f"See `derush step {step_id} --help`." if asked else "`derush doctor` says all that is missing."
+            raise ServiceError(f"{step_id.lower()}_cannot_work", refused.output, remedy, refused.returncode) from None
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(check, chosen))
 
 
 def require_inputs(inputs: Sequence[Path], chosen: Sequence[str]) -> None:

@@ -102,7 +102,7 @@ class Supervisor:
         self._deaths: Counter[str] = Counter()
         self._given_up: dict[str, Mapping[str, str]] = {}
         self._interrupts = 0
-        self._missing_prerequisite = False
+        self._refused: int | None = None
         self.result = Result([])
 
     def interrupt(self) -> None:
@@ -133,8 +133,8 @@ class Supervisor:
     def _exit_code(self) -> int:
         if self._interrupts:
             return Exit.INTERRUPTED
-        if self._missing_prerequisite:
-            return Exit.PREREQUISITE
+        if self._refused is not None:
+            return self._refused
         failed = any(task.outcome is not None and task.outcome.status == "failed" for task in self.result.tasks)
         return Exit.SOME_FAILED if failed else Exit.OK
 
@@ -236,7 +236,7 @@ class Supervisor:
         del self._workers[step_id]
         reason = self._reasons.pop(step_id, None) or _death(message)
         if message.returncode in (Exit.PREREQUISITE, Exit.USAGE):
-            self._missing_prerequisite = True
+            self._refused = message.returncode
             self._given_up[step_id] = reason
         elif message.returncode not in (Exit.OK, Exit.SOME_FAILED):
             self._deaths[step_id] += 1

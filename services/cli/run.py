@@ -54,9 +54,9 @@ def run(
         raise ServiceError("wrong_steps", f"{error}.", "See `derush run --help`.", Exit.USAGE) from None
     named = [*(inputs or []), *([DEMO_ARCHIVE] if demo else [])]
     require_inputs(named, chosen)
-    require_prerequisites(chosen, settings)
-    flow = prepare(named, chosen, settings)
     options = Options(force, dry_run, fail_fast, device, engine)
+    require_prerequisites(chosen, settings, options.arguments)
+    flow = prepare(named, chosen, settings)
     silent = Silence()
     view = RunView(Console(), show_log=show_log)
     supervisor = Supervisor(flow, environments(settings), options, silent if as_json else view)

@@ -170,6 +170,25 @@ def test_a_wrong_setting_is_exit_code_2_everywhere(run_derush: Derush) -> None:
     assert "STEP5_ENABLE_GPU=yes: accepted: true, 1, on, false, 0, off" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "variables", "code", "said"),
+    [
+        (["--engine", "nonsense"], {}, 2, "no tracking engine 'nonsense'"),
+        ([], {"MODELS_DIR": "/no/such/folder"}, 3, "derush models fetch"),
+        ([], {"FFMPEG_BINARY": "/no/such/ffmpeg"}, 3, "FFMPEG_BINARY"),
+        ([], {"TRACKING_DISABLE_GPU": "1", "STEP5_ENABLE_GPU": "1"}, 2, "STEP5_ENABLE_GPU"),
+        ([], {"CACHE_ROOT_DIR": "/no/such/disk"}, 3, "CACHE_ROOT_DIR"),
+    ],
+)
+def test_what_would_stop_a_late_step_is_said_before_the_first_one_works(
+    run_derush: Derush, tmp_path: Path, options: list[str], variables: dict[str, str], code: int, said: str
+) -> None:
+    ended = run_derush("run", "--demo", *options, **variables)
+    assert ended.returncode == code, ended.stderr
+    assert said in ended.stderr
+    assert not (tmp_path / "projets_extraits").exists()
+
+
 def test_an_empty_folder_is_named(run_derush: Derush, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = run_derush("run", str(tmp_path / "empty"))

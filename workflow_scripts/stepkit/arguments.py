@@ -55,6 +55,7 @@ def step_parser(step_id: str, about: str | None, *, videos_aliases: Sequence[str
         "--work-dir", type=Path, metavar="FOLDER", help="the folder of the projects (setting PROJECTS_DIR)"
     )
     chosen.add_argument("--list", action="store_true", help="print the items, one JSON object a line, and stop")
+    chosen.add_argument("--check", action="store_true", help="check that the step could work here, and stop")
     way = parser.add_argument_group("how")
     way.add_argument("--force", action="store_true", help="do again what is up to date")
     way.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")

@@ -77,7 +77,7 @@ class Step:
         except SettingsError as error:
             sys.exit(_wrong_settings(error))
         self._log_path = log_path(self._log_folder(), self._log_name)
-        if not self.arguments.list:
+        if not self._only_looks:
             open_log(self._log_path)
         self.events = Events(self.arguments.events)
         self.events.emit(
@@ -90,7 +90,7 @@ class Step:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         self.exit_code = self._exit_code(error)
-        if not self.arguments.list:
+        if not self._only_looks:
             counted = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in sorted(self.totals.items()))
             log.info("%s ends: %s", self.id, counted or "nothing to do")
         if not isinstance(error, Interrupted) or "nobody reads" not in str(error):
@@ -117,6 +117,11 @@ class Step:
         return Path(chosen) if chosen else self.settings.logs_dir / steps()[self.id].log_folder
 
     @property
+    def _only_looks(self) -> bool:
+        """Whether no item will be worked on: then there is nothing to keep a log of."""
+        return bool(self.arguments.list or self.arguments.check)
+
+    @property
     def work_dir(self) -> Path:
         """The folder of the projects."""
         return Path(self.arguments.work_dir).absolute() if self.arguments.work_dir else self.settings.projects_dir
@@ -139,7 +144,7 @@ class Step:
     def items(self) -> Iterator[Item]:
         """Check the prerequisites, then yield the items: those given, or those found.
 
-        Raises PrerequisiteMissing. With `--list` the items are printed, and none is yielded.
+        Raises PrerequisiteMissing. With `--list` the items are printed, and none is yielded; with `--check` neither.
         """
         if self.arguments.list:
             for item in self._found():
@@ -148,8 +153,9 @@ class Step:
         for check in self._require:
             if missing := check(self.settings):
                 raise missing
-        self._warn_of_little_space()
-        yield from self._chosen()
+        if not self.arguments.check:
+            self._warn_of_little_space()
+            yield from self._chosen()
 
     def _warn_of_little_space(self) -> None:
         places = {"CACHE_ROOT_DIR": self.settings.cache_root, "ARCHIVES_DIR": self.settings.archives_dir}
