@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import threading
 from pathlib import Path
@@ -161,10 +162,12 @@ def test_what_a_killed_worker_left_is_swept_up_by_the_next(home: Environment, tm
 
     def kill() -> None:
         assert watching.progressed.wait(20)
-        run._workers["STEP3"]._child.signal(signal.SIGKILL)
+        os.kill(run._workers["STEP3"].pid, signal.SIGKILL)  # the worker alone: what it started lives on
 
     threading.Thread(target=kill).start()
     assert codes(run.run()) == {"slow_a": "worker_died"}
+    children = [int(line) for line in (tmp_path / "children").read_text().split()]
+    assert not any(is_alive(pid) for pid in children), "what the worker had started is ended with it"
     assert list((tmp_path / ".derush" / "tmp").glob("*")), "a kill leaves its scratch folder behind"
     again = Watching()
     second = supervisor(home, tmp_path, ["slow_a"], again)

@@ -122,6 +122,19 @@ def test_a_project_alone_can_be_delivered() -> None:
     assert take(made) == ["STEP7 a"]
 
 
+def test_a_project_that_is_named_twice_is_worked_on_once() -> None:
+    made = flow(["STEP6", "STEP7"], {"STEP6": [WorkItem("video", f"{PROJECT}/v1", PROJECT)]})
+    for _ in range(2):
+        made.begin_with_project(PROJECT)
+    assert take(made) == ["STEP6 v1"]
+    end(made, "STEP6", f"{PROJECT}/v1")
+    assert take(made) == ["STEP7 a"]
+    alone = flow(["STEP7"])
+    for _ in range(2):
+        alone.begin_with_project(PROJECT)
+    assert take(alone) == ["STEP7 a"]
+
+
 def test_later_steps_go_first() -> None:
     made = extracted("o1", "o2")
     first = made.next_ready()
