@@ -6,6 +6,8 @@ import csv
 import hashlib
 import itertools
 import json
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -226,3 +228,9 @@ def test_the_panel_shows_every_clip_done(demo: Demo) -> None:
     assert "script-src" not in page.headers["Content-Security-Policy"]
     assert page.text.count('class="done"') == 5 * len(CLIPS)
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_the_demo_archive_is_the_one_its_truth_was_measured_on() -> None:
+    command = [sys.executable, "scripts/make_sample.py", "--check"]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
