@@ -15,7 +15,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from rich.console import Console
 
 from config.settings import REPOSITORY, read_settings
-from services.cli.console import print_summary
+from services.cli.summary import print_summary
 
 
 def main() -> int:

@@ -13,10 +13,11 @@ RECORDS = ".derush"
 
 @dataclass(frozen=True)
 class Row:
-    """One video: its name, and for each step that is done when it ended and what it left."""
+    """One video: its name, for each step that is done when it ended and what it left, for each that failed why."""
 
     video: str
     steps: Mapping[str, Mapping[str, Any]]
+    failures: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ def boards(projects_dir: Path) -> list[Board]:
 
 
 def _rows(records: Path) -> list[Row]:
-    return [Row(path.stem, _steps(path)) for path in sorted(records.glob("*.json")) if _steps(path)]
+    rows = (_row(path) for path in sorted(records.glob("*.json")))
+    return [row for row in rows if row.steps or row.failures]
 
 
-def _steps(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def _row(path: Path) -> Row:
     try:
-        steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return Row(path.stem, dict(known["steps"]), dict(known.get("failures", {})))
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return steps if isinstance(steps, dict) else {}
+        return Row(path.stem, {}, {})

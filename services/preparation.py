@@ -55,32 +55,37 @@ def require_inputs(inputs: Sequence[Path], chosen: Sequence[str]) -> None:
             raise ServiceError("no_input", f"{path} does not exist.", "Check the path.", Exit.USAGE)
 
 
-def prepare(inputs: Sequence[Path], chosen: Sequence[str], settings: Settings) -> Flow:
+def prepare(inputs: Sequence[Path], chosen: Sequence[str], settings: Settings, warn: Callable[[str], None]) -> Flow:
     """Make the flow of the chosen steps over what the inputs hold; without inputs, over every project there is.
 
     Raises ServiceError when nothing is found to work on, or there is surely no room for it.
     """
     flow = Flow(chosen, steps(), lambda step, project: _listed(step, settings, "--project", project))
     for path in inputs:
-        _take_in(flow, path.absolute(), settings)
+        if not _take_in(flow, path.absolute(), settings):
+            warn(f"{path}: no archive, video or project was found in it.")
     for project in _all_projects(settings) if not inputs else ():
         flow.begin_with_project(project)
     if not flow.tasks:
         where = ", ".join(str(path) for path in inputs) or str(settings.projects_dir)
         raise ServiceError(
-            "nothing_found", f"No archive, video or project was found in {where}.",
-            "Name a folder that holds zip, tar, 7z or rar archives, or videos.", Exit.USAGE,
+            "nothing_found", f"Nothing to work on was found in {where}.",
+            "Name a folder that holds zip, tar, 7z or rar archives, or videos. Steps 2 to 7 alone need STEP1's work on "
+            "them first.", Exit.USAGE,
         )  # fmt: skip
     _require_room(flow, settings)
     return flow
 
 
-def _take_in(flow: Flow, path: Path, settings: Settings) -> None:
+def _take_in(flow: Flow, path: Path, settings: Settings) -> bool:
+    """Begin with what a path holds; returns whether it holds anything."""
     if path.parent == settings.projects_dir and path.is_dir():
         flow.begin_with_project(str(path))
-        return
-    for item in _listed(steps()["STEP1"], settings, "--source-dir", str(path)):
+        return True
+    items = _listed(steps()["STEP1"], settings, "--source-dir", str(path))
+    for item in items:
         flow.begin_with_archive(item)
+    return bool(items)
 
 
 def _listed(step: StepSpec, settings: Settings, *arguments: str) -> list[WorkItem]:

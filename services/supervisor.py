@@ -60,7 +60,8 @@ class Options:
 
     def arguments(self, step_id: str) -> list[str]:
         """Return the options as a step's script takes them."""
-        chosen = ["--device", self.device]
+        # Which engine tracks on a GPU has settings of its own: asking the others for it must not refuse STEP5.
+        chosen = ["--device", "auto" if step_id == "STEP5" and self.device == "cuda" else self.device]
         chosen += ["--force"] if self.force else []
         chosen += ["--dry-run"] if self.dry_run else []
         chosen += ["--tracking-engine", self.engine] if self.engine and step_id == "STEP5" else []
@@ -286,7 +287,7 @@ def _death(message: Ended) -> dict[str, str]:
 
 def chosen_steps(text: str | None, known: Sequence[str]) -> list[str]:
     """Read a choice of steps such as `1-3,6` or `STEP5`; None means all. Raises ValueError that says what is accepted."""
-    if not text:
+    if text is None:
         return list(known)
     chosen: set[int] = set()
     for part in text.upper().replace("STEP", "").split(","):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 import traceback
 
 import typer
+from rich.markup import escape
 
 from config.contract import Exit
 from config.settings import SettingsError, load_settings
@@ -42,7 +45,10 @@ def main() -> int:
         to_person.print(f"[red]Wrong settings:[/]\n{error}\nCorrect them in .env or in the environment.")
         return Exit.USAGE
     except ServiceError as error:
-        to_person.print(f"[red]{error.code}:[/] {error.message} [bold]{error.remedy}[/]", soft_wrap=True)
+        to_person.print(f"[red]✗[/] {escape(error.message)} [bold]{escape(error.remedy)}[/] [dim]({error.code})[/]",
+                        soft_wrap=True, highlight=False)  # fmt: skip
+        if "--json" in sys.argv:
+            print(json.dumps({"exit_code": int(error.exit_code), "error": error.record()}, indent=1))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED

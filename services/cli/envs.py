@@ -31,7 +31,7 @@ def envs_list(as_json: AsJson = False) -> int:
         return Exit.OK
     table = Table(box=None)
     for column in ("Environment", "For", "State", "Where"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
         state = f"[green]built[/] (Python {row['python']})" if row["built"] else "[yellow]not built[/]"
         table.add_row(str(row["name"]), str(row["about"]), state, str(row["root"]))

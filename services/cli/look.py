@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def logs(
 def _list_logs(settings: Settings) -> int:
     table = Table(box=None)
     for column in ("Step", "Logs", "Newest"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for step_id, spec in declared_steps().items():
         folder = settings.logs_dir / spec.log_folder
         newest = log_files.newest_log(folder)
@@ -92,8 +93,19 @@ def serve(
 ) -> int:
     """Open the control panel, on this machine only, until Ctrl-C."""
     settings = load_settings()
-    address = f"{settings.panel_host}:{port or settings.panel_port}"
+    chosen = port or settings.panel_port
+    host = f"[{settings.panel_host}]" if ":" in settings.panel_host else settings.panel_host
+    address = f"{host}:{chosen}"
+    try:
+        socket.create_server((settings.panel_host, chosen), family=_family(settings.panel_host)).close()
+    except OSError as error:
+        remedy = "Is the panel open already? Else use --port."
+        raise ServiceError("port_in_use", f"{address} cannot be used ({error.strerror}).", remedy, Exit.USAGE) from None
     to_person.print(f"The panel is at [bold]http://{address}/[/]  (Ctrl-C ends it)")
     gunicorn = [sys.executable, "-m", "gunicorn", "--chdir", str(REPOSITORY), "--bind", address, "--threads", "8",
                 "--log-level", "warning", "web:create_app()"]  # fmt: skip
     return os.execv(sys.executable, gunicorn)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -16,8 +16,9 @@ from config.catalog import StepSpec
 from config.catalog import steps as declared_steps
 from config.contract import Exit
 from config.settings import load_settings
-from services.cli.console import RunView, Silence, print_summary, summary
-from services.cli.options import AsJson, console
+from services.cli.console import RunView, Silence
+from services.cli.options import AsJson, console, to_person
+from services.cli.summary import print_summary, summary
 from services.commands import environment as merged_environment
 from services.environments import environments, require_built
 from services.errors import ServiceError
@@ -39,7 +40,10 @@ def run(
         bool, typer.Option("--fail-fast/--keep-going", help="Stop at the first failure, or go on with the rest.")
     ] = False,
     engine: Annotated[str | None, typer.Option("--engine", help="Tracking engine of STEP5.")] = None,
-    device: Annotated[str, typer.Option("--device", help="Where models run: auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option("--device", help="Where models run; tracking goes to a GPU by STEP5_ENABLE_GPU only."),
+    ] = "auto",
     show_log: Annotated[bool, typer.Option("--log/--no-log", help="Show the steps' logs while they work.")] = True,
     as_json: AsJson = False,
 ) -> int:
@@ -56,11 +60,11 @@ def run(
     require_inputs(named, chosen)
     options = Options(force, dry_run, fail_fast, device, engine)
     require_prerequisites(chosen, settings, options.arguments)
-    flow = prepare(named, chosen, settings)
+    flow = prepare(named, chosen, settings, lambda text: to_person.print(text, style="yellow", soft_wrap=True))
     silent = Silence()
     view = RunView(Console(), show_log=show_log)
     supervisor = Supervisor(flow, environments(settings), options, silent if as_json else view)
-    _stop_on_signals(supervisor)
+    _stop_on_signals(supervisor, to_person)
     if as_json:
         result = supervisor.run()
     else:
@@ -74,9 +78,10 @@ def run(
     return result.exit_code
 
 
-def _stop_on_signals(supervisor: Supervisor) -> None:
+def _stop_on_signals(supervisor: Supervisor, person: Console) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         supervisor.interrupt()
+        person.print("Stopping… (Ctrl-C again stops at once)")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

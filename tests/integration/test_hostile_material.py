@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -84,6 +85,59 @@ def test_a_folder_of_clips_and_a_single_clip_are_taken_as_they_are(run_derush: D
         ended = run_derush("run", "--json", str(given), "--steps", "1-2")
         assert json.loads(ended.stdout)["exit_code"] == 0, ended.stderr
     assert clip.read_bytes() == before
+
+
+def test_later_steps_alone_find_what_was_made_of_an_archive(run_derush: Derush, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clips" / "clip.mp4", seconds=0.4)
+    packed, empty = archive(tmp_path / "12_Camille_x.zip", clip.parent), tmp_path / "empty"
+    empty.mkdir()
+    ended = run_derush("run", str(packed), "--steps", "6")
+    assert ended.returncode == 2 and "STEP1's work" in ended.stderr
+    assert json.loads(run_derush("run", "--json", str(packed), "--steps", "1-2").stdout)["exit_code"] == 0
+    later = run_derush("run", "--json", str(packed), str(empty), "--steps", "3")
+    assert json.loads(later.stdout)["steps"]["STEP3"]["counts"] == {"done": 1}
+    assert "empty: no archive, video or project" in later.stderr.replace("\n", "")
+
+
+def test_one_odd_name_in_a_folder_of_clips_harms_only_itself(run_derush: Derush, tmp_path: Path) -> None:
+    folder = tmp_path / "rushes"
+    make_clip(folder / "good.mp4", seconds=0.4)
+    (folder / "new\nline.mp4").write_bytes((folder / "good.mp4").read_bytes())
+    told = json.loads(run_derush("run", "--json", str(folder), "--steps", "1-2").stdout)
+    assert told["steps"]["STEP2"]["counts"] == {"done": 1}
+    assert [warning["code"] for warning in told["warnings"]] == ["left_out"]
+
+
+def test_a_moved_project_comes_back_when_its_delivery_is_gone_or_by_force(run_derush: Derush, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clips" / "clip.mp4", seconds=0.4)
+    packed = archive(tmp_path / "12_Camille_x.zip", clip.parent)
+    project, delivery = tmp_path / "projets_extraits" / "12 Camille", tmp_path / "output" / "12 Camille"
+
+    def counts(*options: str, mode: str = "copy") -> dict[str, Any]:
+        ended = run_derush("run", "--json", str(packed), *options, FINALIZE_MODE=mode, timeout=280)
+        return {step: entry["counts"] for step, entry in json.loads(ended.stdout)["steps"].items()}
+
+    assert counts(mode="move")["STEP7"] == {"done": 1}
+    assert delivery.is_dir() and not project.exists()
+    assert counts() == {"STEP1": {"up_to_date": 1}}
+    assert counts("--steps", "1", "--force") == {"STEP1": {"done": 1}}
+    assert project.is_dir()
+    shutil.rmtree(project)
+    shutil.rmtree(delivery)
+    assert counts("--steps", "1") == {"STEP1": {"done": 1}}
+
+
+def test_an_archive_without_video_is_no_failure(run_derush: Derush, tmp_path: Path) -> None:
+    notes = tmp_path / "notes" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("no video here")
+    told = json.loads(run_derush("run", "--json", str(archive(tmp_path / "notes.zip", notes.parent))).stdout)
+    assert told["exit_code"] == 0
+    assert [warning["code"] for warning in told["warnings"] if warning["code"] != "little_space"] == ["no_video"]
+    assert set(told["steps"]) == {"STEP1"}
+    later = json.loads(run_derush("run", "--json", "--steps", "7").stdout)
+    assert later["exit_code"] == 0
+    assert [skipped["reason"] for skipped in later["skipped"]] == ["holds no video"]
 
 
 def test_archives_that_point_outside_are_refused(run_derush: Derush, tmp_path: Path) -> None:

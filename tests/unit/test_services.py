@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,10 +137,26 @@ def test_a_board_shows_what_the_records_say(tmp_path: Path) -> None:
     records = tmp_path / "p" / ".derush"
     records.mkdir(parents=True)
     (records / "clip.json").write_text(json.dumps({"steps": {"STEP3": {"seconds": 1.5}}}))
+    (records / "bad.json").write_text(json.dumps({"steps": {}, "failures": {"STEP2": {"code": "not_a_video"}}}))
     (records / "broken.json").write_text("{")
     (tmp_path / "no project").mkdir()
     (board,) = boards(tmp_path)
-    assert [(row.video, sorted(row.steps)) for row in board.rows] == [("clip", ["STEP3"])]
+    assert [(row.video, sorted(row.steps), sorted(row.failures)) for row in board.rows] == [
+        ("bad", [], ["STEP2"]),
+        ("clip", ["STEP3"], []),
+    ]
+
+
+def test_a_busy_port_is_one_sentence(run_derush: Derush) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run_derush("serve", "--port", str(taken.getsockname()[1]), timeout=30)
+    assert ended.returncode == 2
+    assert "--port" in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_an_error_is_json_where_json_was_asked_for(run_derush: Derush) -> None:
+    told = json.loads(run_derush("run", "--json", "/no/such/place").stdout)
+    assert (told["exit_code"], told["error"]["code"]) == (2, "no_input")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +167,7 @@ def test_a_board_shows_what_the_records_say(tmp_path: Path) -> None:
         (["run", "/no/such/place"], 2, "does not exist"),
         (["run", "--demo", "--steps", "9"], 2, "1 to 7"),
         (["frobnicate"], 2, "No such command"),
+        (["run", "--demo", "--device", "foo"], 2, "cuda"),
         (["logs", "STEP9"], 2, "STEP1"),
         (["logs", "STEP3"], 2, "no log"),
         (["models", "fetch", "nothing"], 2, "transnetv2"),

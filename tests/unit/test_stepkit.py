@@ -124,6 +124,14 @@ def test_an_artefact_that_was_changed_or_removed_is_out_of_date(tmp_path: Path) 
     assert not record.is_current(key())
 
 
+def test_a_failure_is_remembered_until_the_step_is_done(tmp_path: Path) -> None:
+    project, record = Project(tmp_path), Record(Project(tmp_path), "v")
+    record.fail("STEP3", {"code": "frame_count"})
+    assert record.read()["failures"] == {"STEP3": {"code": "frame_count"}}
+    record.settle(key(), [made(project, put(project.docs / "v_scenes.csv"))], {})
+    assert record.read()["failures"] == {}
+
+
 def test_a_damaged_record_means_the_work_is_done_again(tmp_path: Path) -> None:
     put(tmp_path / ".derush" / "v.json", '{"schema": "derush.rec')
     assert not Record(Project(tmp_path), "v").is_current(key())

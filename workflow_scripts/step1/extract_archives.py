@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in place of this script's own folder
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Step("STEP1", arguments, require=[cache_root], find_all=find_items) as step:
         registry = Registry(step.work_dir)
         for item in step.items():
-            with step.work_on(item) as task:
+            with step.work_on(replace(item, project=None)) as task:  # work stands beside projects, not in one
                 bring(step, task, registry)
     return step.exit_code
 
@@ -52,15 +53,22 @@ def find_items(step: Step) -> list[Item]:
             raise UsageError("no_source", f"{place} is not there.", "Check the path; mount the disk it is on.")
     settings = step.settings
     own = {step.work_dir, settings.projects_dir, settings.output_dir, settings.archives_dir, settings.logs_dir}
-    return [Item("archive", path) for path in items_below(places, own)]
+    registry = Registry(step.work_dir)
+    return [Item("archive", path, _project_path(registry, path)) for path in items_below(places, own)]
+
+
+def _project_path(registry: Registry, source: Path) -> Path | None:
+    project = registry.seen(identify(source))
+    return project.path if project else None
 
 
 def bring(step: Step, task: Task, registry: Registry) -> None:
     """Make a project of one source, unless its content was extracted before; report the videos it brought."""
     identity = identify(task.item.path)
     sha256 = registry.sha256_of(identity)
-    if registry.is_finalized(sha256):
-        task.settle("up_to_date", "delivered and archived already")
+    delivered = registry.delivery_of(sha256)
+    if delivered and not step.force:
+        task.settle("up_to_date", f"delivered already to {delivered}; --force extracts it again")
         return
     project = registry.project_of(sha256)
     if project and not step.force:
@@ -97,6 +105,9 @@ def warn(task: Task, extracted: Extracted) -> None:
     """Say what a person may not expect of the project."""
     if not any(is_video(Path(str(member["path"]))) for member in extracted.members):
         task.warning("no_video", "The archive holds no video: the later steps have nothing to do for it.")
+    for left in extracted.skipped:
+        if left["reason"] != "system_junk":
+            task.warning("left_out", f"{left['name']} was left out ({left['reason']}): rename it and run again.")
     for change in extracted.changed:
         task.warning("renamed", f"{change['name']} is {change['path']} in the project ({change['reason']}).")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from workflow_scripts.step1.archive_policy import Budget, Gate, Limits, Member
+from workflow_scripts.step1.archive_policy import Budget, Gate, Limits, Member, printable
 from workflow_scripts.step1.formats import archive_format
 from workflow_scripts.step1.layout import renames, settled, single_root
 from workflow_scripts.step1.readers.common import Reader
@@ -104,6 +104,10 @@ class Intake:
         self._paths[member.name] = path
         self._claimed += member.size or 0
         return True
+
+    def leave_out(self, member: Member, reason: str) -> None:
+        """Record a member that cannot be taken while the others can."""
+        self.gate.skipped.append({"name": printable(member.name), "reason": reason})
 
     def open(self, member: Member) -> NewFile:
         """Make the file of a member in its place."""

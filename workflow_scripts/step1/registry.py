@@ -65,9 +65,26 @@ class Registry:
         known = (project for project in projects_below(self._work_dir) if self._archive(project.archive_record).get("sha256") == sha256)  # fmt: skip
         return next(known, None)
 
-    def is_finalized(self, sha256: str) -> bool:
-        """Tell whether STEP7 has delivered the project of this content and taken it away."""
-        return (self._finalized / f"{sha256}.json").is_file()
+    def delivery_of(self, sha256: str) -> Path | None:
+        """Return where STEP7 delivered the project of this content before it took the working copy away.
+
+        None when it did not, or when that delivery is no longer there: then the archive is worth extracting again.
+        """
+        try:
+            note = json.loads((self._finalized / f"{sha256}.json").read_text(encoding="utf-8"))
+            delivered = Path(note["delivered_to"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return delivered if delivered.is_dir() else None
+
+    def seen(self, identity: Identity) -> Project | None:
+        """Return the project that came from this path when it had this size and time; nothing is read for it."""
+        wanted = asdict(identity)
+        for project in projects_below(self._work_dir):
+            archive = self._archive(project.archive_record)
+            if all(archive.get(key) == value for key, value in wanted.items()):
+                return project
+        return None
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ Importing this module imports torch and pyannote: only the loader of the offline
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -71,7 +72,10 @@ class Diarizer:
             if not count.data.any():
                 return []
             embeddings = self._embeddings(waveform, windows, on_progress)
-        clusters, _, _ = self._clustering(embeddings=embeddings, segmentations=windows)
+        with warnings.catch_warnings():
+            # The mean of no voice at all, where every window is too short to embed, is NaN: that is meant.
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+            clusters, _, _ = self._clustering(embeddings=embeddings, segmentations=windows)
         discrete = SpeakerDiarizationMixin.to_diarization(_clustered(windows, np.asarray(clusters)), count)
         annotation = SpeakerDiarizationMixin.to_annotation(discrete)
         return _turns(annotation, round(len(waveform) * 1000 / RATE))

@@ -46,6 +46,9 @@ class Finalizing:
     def finalize(self) -> None:
         """Copy, archive, verify, and in move mode remove. Raises ItemError; what is done stays done."""
         contents = contents_of(self._project)
+        if not (contents.complete or contents.lacking):
+            self._task.settle("skipped", "holds no video")
+            return
         self._say_what_is_incomplete(contents)
         archivable = [(subject_of(clip), artefacts_of(clip.video)) for clip in contents.complete]
         unarchived = [each for each in archivable if self._archiver.same(*each) is None]

@@ -86,5 +86,9 @@ def folder(choose: Callable[[Settings], Path], name: str, *, create: bool = True
 
 def free_gigabytes(path: Path) -> float:
     """Return the free space, in GB (10⁹ bytes), of the file system that holds `path` or its nearest existing parent."""
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    return shutil.disk_usage(existing).free / 1e9
+    return shutil.disk_usage(nearest_existing(path)).free / 1e9
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that exists."""
+    return next(parent for parent in (path, *path.parents) if parent.exists())

@@ -115,6 +115,12 @@ class Record:
     def settle(self, key: Key, artefacts: Sequence[Made], facts: Mapping[str, Any]) -> None:
         """Record that the step is done under this key; `facts` (time, device, host…) are for provenance only."""
         with self.change() as known:
+            known.get("failures", {}).pop(key.step, None)
             known["steps"][key.step] = {
                 **asdict(key), "key": key.digest(), "artefacts": [asdict(made) for made in artefacts], **facts,
             }  # fmt: skip
+
+    def fail(self, step: str, error: Mapping[str, Any]) -> None:
+        """Record why the step could not be done the last time; forgotten when it is."""
+        with self.change() as known:
+            known.setdefault("failures", {})[step] = dict(error)

@@ -18,7 +18,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from workflow_scripts.stepkit.events import Events
 from workflow_scripts.stepkit.files import sha256_of
 from workflow_scripts.stepkit.items import Item, items_from_file, items_from_input, videos_of
 from workflow_scripts.stepkit.logs import log_path, open_log
-from workflow_scripts.stepkit.prerequisites import Prerequisite, free_gigabytes, model_missing
+from workflow_scripts.stepkit.prerequisites import Prerequisite, free_gigabytes, model_missing, nearest_existing
 from workflow_scripts.stepkit.projects import Project, projects_below
 from workflow_scripts.stepkit.task import Task
 
@@ -158,9 +158,12 @@ class Step:
             yield from self._chosen()
 
     def _warn_of_little_space(self) -> None:
+        if not steps()[self.id].needs_space:
+            return
         places = {"CACHE_ROOT_DIR": self.settings.cache_root, "ARCHIVES_DIR": self.settings.archives_dir}
-        for name, place in places.items() if steps()[self.id].needs_space else ():
-            free = free_gigabytes(place)
+        disks = {nearest_existing(place).stat().st_dev: name for name, place in places.items()}
+        for name in disks.values():  # two settings on one disk are one warning
+            place, free = places[name], free_gigabytes(places[name])
             if free < self.settings.disk_warning_gb:
                 message = f"{name} ({place}) has {free:.0f} GB free, less than DISK_WARNING_GB={self.settings.disk_warning_gb:g}"
                 log.warning(message)
@@ -206,15 +209,18 @@ class Step:
             error = ItemError("bug", sentence, f"Please report it with the log {self._log_path}.")
         finally:
             task.clean()
+        if error:
+            with suppress(OSError):  # a full disk takes no note of itself
+                task.fail(error)
         self._end(task, error)
 
     def _end(self, task: Task, error: Remediable | None) -> None:
         status = "failed" if error else task.status
         self.totals[status] += 1
         if error:
-            log.error("%s failed (%s): %s %s", task.item.path.name, error.code, error.message, error.remedy)
+            log.error("%s failed (%s): %s %s", task.label, error.code, error.message, error.remedy)
         else:
-            log.info("%s: %s in %.2f s %s", task.item.path.name, status.replace("_", " "), task.seconds, task.message)
+            log.info("%s: %s in %.2f s %s", task.label, status.replace("_", " "), task.seconds, task.message)
         self.events.emit(
             "item_done", item=task.item.key, status=status, seconds=round(task.seconds, 3), metrics=task.metrics,
             message=task.message, error=error.record() if error else None,

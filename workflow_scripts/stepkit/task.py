@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.catalog import models
+from config.contract import Remediable
 from workflow_scripts.stepkit.console import ProgressLine
 from workflow_scripts.stepkit.events import PROGRESS_INTERVAL, Pace, now
 from workflow_scripts.stepkit.files import publish, sha256_of
@@ -44,6 +45,12 @@ class Task:
         self._pace = Pace(PROGRESS_INTERVAL)
         self._line = ProgressLine(f"{step.id}  {item.path.name}")
         self._started = time.monotonic()
+
+    @property
+    def label(self) -> str:
+        """The item for a person: its file name, behind its project's where it has one."""
+        owner = self.item.project
+        return self.item.path.name if owner in (None, self.item.path) else f"{owner.name}/{self.item.path.name}"
 
     @property
     def video(self) -> Video:
@@ -156,6 +163,11 @@ class Task:
                 "metrics": self.metrics,
             }
             Record(*self._subject).settle(self._key, self._made, facts)
+
+    def fail(self, error: Remediable) -> None:
+        """Record why it failed, where it is known whose record that is."""
+        if self._subject is not None and self._subject[0].path.is_dir():
+            Record(*self._subject).fail(self._step.id, {**error.record(), "failed_at": now()})
 
     @property
     def seconds(self) -> float:

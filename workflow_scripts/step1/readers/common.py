@@ -23,6 +23,10 @@ class Receiver(Protocol):
         """Decide on a member. Each is asked for once, in the archive's order, before its content is touched."""
         ...
 
+    def leave_out(self, member: Member, reason: str) -> None:
+        """Take note of a member that cannot be taken while the others can."""
+        ...
+
     def open(self, member: Member) -> NewFile:
         """Make the file of a member that is wanted."""
         ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from workflow_scripts.step1.archive_policy import Member
 from workflow_scripts.step1.readers.common import Receiver, check_size
 from workflow_scripts.step1.sources import videos_below
+from workflow_scripts.stepkit.errors import ItemError
 
 
 class FolderReader:
@@ -22,7 +23,13 @@ class FolderReader:
         for path in self._files:
             name = path.relative_to(self._root).as_posix()
             member = Member(name, "file", path.stat().st_size)
-            if receiver.wants(member):
+            try:
+                wanted = receiver.wants(member)
+            except ItemError as refused:
+                # In an archive such a name means harm; among a person's own files it is one file with an odd name.
+                receiver.leave_out(member, refused.code)
+                continue
+            if wanted:
                 self._copy(path, member, receiver)
 
     @staticmethod

@@ -1,0 +1,105 @@
+"""What a run came to: for programs as one document, for a person as a table and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from config.contract import Exit
+from config.settings import Settings
+from services.cli.console import COLOURS, STATUS_COLOURS, name_of
+from services.flow import Task
+from services.supervisor import Result
+
+_MOST_WARNINGS = 20
+
+
+def summary(result: Result, settings: Settings) -> dict[str, Any]:
+    """Return what a run came to, as `--json` prints it (`derush.run/1`)."""
+    tasks = sorted(result.tasks, key=lambda task: task.step.id)
+    return {
+        "schema": "derush.run/1",
+        "exit_code": int(result.exit_code),
+        "seconds": round(result.seconds, 3),
+        "steps": _by_step(tasks),
+        "failures": [
+            {"step": task.step.id, "item": task.item.path, "project": task.project, **task.outcome.error}
+            for task in tasks
+            if task.outcome and task.outcome.error
+        ],
+        "skipped": [
+            {"step": task.step.id, "item": task.item.path, "reason": task.outcome.message}
+            for task in tasks
+            if task.outcome and task.outcome.status == "skipped"
+        ],
+        "warnings": result.warnings,
+        "artefacts": result.artefacts,
+        "places": {
+            "projects": str(settings.projects_dir), "output": str(settings.output_dir),
+            "archives": str(settings.archives_dir), "logs": str(settings.logs_dir),
+        },
+    }  # fmt: skip
+
+
+def _by_step(tasks: list[Task]) -> dict[str, dict[str, Any]]:
+    """Return for each step its title, how its tasks ended, and the seconds they took, one added to the other."""
+    found: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        entry = found.setdefault(task.step.id, {"title": task.step.title, "seconds": 0.0, "counts": Counter()})
+        entry["counts"][task.outcome.status if task.outcome else "interrupted"] += 1
+        entry["seconds"] = round(entry["seconds"] + (task.outcome.seconds if task.outcome else 0.0), 3)
+    return found
+
+
+def print_summary(console: Console, told: dict[str, Any], settings: Settings) -> None:
+    """Say what was made, where it is, how long each step took, what failed and what to do, and how to see it."""
+    would = any("would_run" in entry["counts"] for entry in told["steps"].values())
+    console.print(_table("What would be done" if would else "What was done", told["steps"]))
+    if would:
+        console.print("Steps after one that would run are decided by what it brings.")
+    _print_failures(console, told["failures"])
+    _print_warnings(console, told["warnings"])
+    if told["exit_code"] == Exit.INTERRUPTED:
+        console.print("[yellow]Interrupted.[/] Nothing half done is left: run the same command again to go on.")
+    made = sum(artefact["bytes"] for artefact in told["artefacts"])
+    console.print(f"Made {len(told['artefacts'])} files ({made / 1e6:.1f} MB) in {told['seconds']:.1f} s")
+    for name, place in (("Projects", settings.projects_dir), ("Delivered", settings.output_dir),
+                        ("Archived", settings.archives_dir), ("Logs", settings.logs_dir)):  # fmt: skip
+        console.print(f"  {name:<10} {escape(str(place))}", soft_wrap=True)
+    serve = escape(str(settings.venv_base_dir / "env" / "bin" / "derush"))
+    address = f"http://{settings.panel_host}:{settings.panel_port}/"
+    console.print(f"Open the panel: [bold]{serve} serve[/], then {address}", soft_wrap=True)
+
+
+def _table(title: str, steps: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
+    for column in ("Step", "", "Work", "Result"):
+        table.add_column(column, justify="right" if column == "Work" else "left")
+    for step_id, entry in steps.items():
+        counts = ", ".join(
+            f"[{STATUS_COLOURS.get(status, 'red')}]{count} {status.replace('_', ' ')}[/]"
+            for status, count in entry["counts"].items()
+        )
+        table.add_row(f"[{COLOURS[step_id]}]{step_id}[/]", entry["title"], f"{entry['seconds']:.1f} s", counts)
+    return table
+
+
+def _print_failures(console: Console, failures: list[dict[str, Any]]) -> None:
+    for failure in failures:
+        name = escape(name_of(failure["item"], failure["project"]))
+        console.print(f"[red]✗ {failure['step']} {name}[/] {escape(failure['message'])}", soft_wrap=True)
+        console.print(f"  → {escape(failure['remedy'])} [dim]({failure['code']})[/]", soft_wrap=True)
+
+
+def _print_warnings(console: Console, warnings: list[dict[str, Any]]) -> None:
+    told = dict.fromkeys((warning["item"], warning["message"]) for warning in warnings)
+    for item, message in list(told)[:_MOST_WARNINGS]:
+        name = f"{escape(Path(item).name)}: " if item else ""
+        console.print(f"[yellow]![/] {name}{escape(message)}", soft_wrap=True)
+    if len(told) > _MOST_WARNINGS:
+        console.print(f"[yellow]![/] and {len(told) - _MOST_WARNINGS} more, see `derush logs`")
