@@ -38,7 +38,9 @@ def require_prerequisites(chosen: Sequence[str], settings: Settings, arguments: 
         except CommandFailed as refused:
             asked = refused.returncode == Exit.USAGE
             remedy = f"See `derush step {step_id} --help`." if asked else "`derush doctor` says all that is missing."
-            raise ServiceError(f"{step_id.lower()}_cannot_work", refused.output, remedy, refused.returncode) from None
+            known_code = refused.returncode in (Exit.USAGE, Exit.PREREQUISITE)
+            exit_code = refused.returncode if known_code else Exit.BUG
+            raise ServiceError(f"{step_id.lower()}_cannot_work", refused.output, remedy, exit_code) from None
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(check, chosen))
