@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 import traceback
@@ -39,6 +40,8 @@ app.add_typer(models.app, name="models")
 
 def main() -> int:
     """Run the command line; the one boundary where an error becomes a sentence and an exit code."""
+    # A shell starts background jobs with Ctrl-C ignored: who sends the signal by name means it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return int(app(standalone_mode=False) or 0)
     except SettingsError as error:
