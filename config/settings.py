@@ -253,6 +253,7 @@ def example() -> str:
     lines = [
         "# Settings of Derush. Copy to .env and uncomment what you change; the environment wins over .env.",
         "# Relative paths start at the repository's root. An empty value means the default.",
+        "# A switch is true, 1 or on; or false, 0 or off.",
     ]
     for declared in fields(Settings):
         metadata = declared.metadata
