@@ -80,7 +80,7 @@ class Result:
 
 
 class Supervisor:
-    """Carries out the tasks of a flow, at most `slots` at a time, one worker a step."""
+    """Carries out the tasks of a flow, as many at a time as there are cores, one worker a step."""
 
     def __init__(
         self,
@@ -88,13 +88,12 @@ class Supervisor:
         environments: Mapping[str, Environment],
         options: Options,
         listener: Listener,
-        slots: int | None = None,
     ) -> None:
         self._flow = flow
         self._environments = environments
         self._options = options
         self._listener = listener
-        self._slots = slots or max(2, os.cpu_count() or 1)
+        self._slots = max(2, os.cpu_count() or 1)
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._workers: dict[str, Worker] = {}
         self._at_work: dict[str, Task] = {}

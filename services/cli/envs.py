@@ -9,7 +9,7 @@ from rich.table import Table
 
 from config.contract import Exit
 from config.settings import load_settings
-from services.cli.options import AsJson, Development, Names, console, named
+from services.cli.options import AsJson, Development, Names, console, named, report_problems
 from services.environments import Environment, build_all, environments
 
 app = typer.Typer(no_args_is_help=True, help="The four virtual environments that steps run under.")
@@ -57,11 +57,4 @@ def envs_rebuild(names: Names = None, dev: Development = False) -> int:
 def envs_check(names: Names = None, as_json: AsJson = False) -> int:
     """Import what the steps need in each environment's own interpreter. Ends with 3 if something is wrong."""
     problems = {environment.name: environment.health() for environment in _chosen_environments(names)}
-    if as_json:
-        print(json.dumps(problems, indent=1))
-    else:
-        for name, problem in problems.items():
-            console.print(
-                f"[red]✗[/] {name}: {problem}. Run `derush envs rebuild {name}`." if problem else f"[green]✓[/] {name}"
-            )
-    return Exit.PREREQUISITE if any(problems.values()) else Exit.OK
+    return report_problems(problems, "derush envs rebuild", as_json)

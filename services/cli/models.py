@@ -11,7 +11,7 @@ from config.catalog import ModelSpec
 from config.catalog import models as declared_models
 from config.contract import Exit
 from config.settings import load_settings
-from services.cli.options import AsJson, Names, Quiet, console, named, to_person
+from services.cli.options import AsJson, Names, Quiet, console, named, report_problems, to_person
 from services.model_files import fetch, model_path, problem_of
 
 app = typer.Typer(no_args_is_help=True, help="The model files that steps load.")
@@ -59,11 +59,4 @@ def models_verify(names: Names = None, as_json: AsJson = False) -> int:
     """Check each model's size and sha256. Ends with 3 if one is missing or damaged."""
     settings = load_settings()
     problems = {spec.name: problem_of(spec, settings.models_dir) for spec in _chosen_models(names)}
-    if as_json:
-        print(json.dumps(problems, indent=1))
-    else:
-        for name, problem in problems.items():
-            console.print(
-                f"[red]✗[/] {name}: {problem}. Run `derush models fetch {name}`." if problem else f"[green]✓[/] {name}"
-            )
-    return Exit.PREREQUISITE if any(problems.values()) else Exit.OK
+    return report_problems(problems, "derush models fetch", as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
@@ -29,3 +30,12 @@ def named(names: list[str] | None, known: Mapping[str, Named], what: str) -> lis
         sentence = f"There is no {what} {', '.join(sorted(unknown))}."
         raise ServiceError(f"no_such_{what}", sentence, f"There are: {', '.join(known)}.", Exit.USAGE)
     return [known[name] for name in names or known]
+
+
+def report_problems(problems: Mapping[str, str | None], remedy: str, as_json: bool) -> int:
+    """Say of each thing what is wrong with it, and what mends it; returns the exit code."""
+    if as_json:
+        print(json.dumps(problems, indent=1))
+    for name, problem in problems.items() if not as_json else ():
+        console.print(f"[red]✗[/] {name}: {problem}. Run `{remedy} {name}`." if problem else f"[green]✓[/] {name}")
+    return Exit.PREREQUISITE if any(problems.values()) else Exit.OK
