@@ -122,14 +122,18 @@ class RunView:
         """Write a line of a worker's log above the bars, without the time that the log file has."""
         if self._show_log and line:
             has_time = line[19:20] == "Z" and line[10:11] == "T"
-            shown = line[21:] if has_time else line
+            shown = line[21:].removeprefix("INFO").lstrip() if has_time else line
             style = next((style for level, style in _LEVELS.items() if shown.startswith(level)), "")
-            self._say(step_id, shown.removeprefix("INFO").lstrip(), style)
+            self._say(step_id, shown, style)
 
     def warning(self, step_id: str, item: str | None, code: str, message: str) -> None:  # noqa: ARG002
         """Warnings stand in the log already; without it they are said here."""
         if not self._show_log:
             self._say(step_id, f"{Path(item).name}: {message}" if item else message, "yellow")
+
+    def note(self, text: str) -> None:
+        """Say something about the run itself, above the bars."""
+        self._progress.console.print(text)
 
     def _say(self, step_id: str, text: str, style: str) -> None:
         prefix = Text(f"{step_id} │ ", style=COLOURS[step_id])

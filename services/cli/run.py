@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -64,7 +65,7 @@ def run(
     silent = Silence()
     view = RunView(Console(), show_log=show_log)
     supervisor = Supervisor(flow, environments(settings), options, silent if as_json else view)
-    _stop_on_signals(supervisor, to_person)
+    _stop_on_signals(supervisor, to_person.print if as_json else view.note)
     if as_json:
         result = supervisor.run()
     else:
@@ -78,10 +79,10 @@ def run(
     return result.exit_code
 
 
-def _stop_on_signals(supervisor: Supervisor, person: Console) -> None:
+def _stop_on_signals(supervisor: Supervisor, say: Callable[[str], None]) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         supervisor.interrupt()
-        person.print("Stopping… (Ctrl-C again stops at once)")
+        say("Stopping… (Ctrl-C again stops at once)")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

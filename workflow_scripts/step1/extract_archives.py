@@ -97,7 +97,7 @@ def extract_to_project(step: Step, task: Task, registry: Registry, identity: Ide
             task.message = f"as {project.name}"
         else:
             restored = restore(extracted.folder, extracted.members, project)
-            task.message = f"{restored} missing files put back into {project.name}"
+            task.message = f"{restored or 'no'} missing files put back into {project.name}"
     return project
 
 
