@@ -245,17 +245,22 @@ def test_forced_it_puts_back_what_is_missing_and_nothing_else(source, work, step
     assert [path.name for path in work.iterdir() if path.name != ".derush"] == ["x"]
 
 
-def test_what_was_delivered_and_taken_away_stays_away(source, work, step1):
+def test_what_was_delivered_and_taken_away_stays_away_as_long_as_the_delivery_is_there(source, work, step1, tmp_path):
     archive = pack(source / "x.zip", files({"a.mp4": b"a"}))
-    marks = work / ".derush" / "finalized"
-    marks.mkdir(parents=True)
-    (marks / f"{hashlib.sha256(archive.read_bytes()).hexdigest()}.json").write_text("{}")
+    delivery = tmp_path / "output" / "x"
+    delivery.mkdir(parents=True)
+    mark = work / ".derush" / "finalized" / f"{hashlib.sha256(archive.read_bytes()).hexdigest()}.json"
+    mark.parent.mkdir(parents=True)
+    mark.write_text(json.dumps({"delivered_to": str(delivery)}))
 
     code, events = step1()
 
     assert (code, endings(events)) == (0, {"x.zip": ("up_to_date", None)})
     assert not [event for event in events if event["event"] == "discovered"]
-    assert [path.name for path in work.iterdir()] == [".derush"]
+    assert not (work / "x").exists()
+    delivery.rmdir()
+    assert endings(step1()[1]) == {"x.zip": ("done", None)}
+    assert (work / "x").is_dir()
 
 
 def test_clips_and_folders_of_clips_become_projects(source, work, step1, tmp_path):
