@@ -6,7 +6,8 @@ Every field that is used is checked; what does not hold raises MalformedAnswer w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +50,7 @@ def read_answer(text: bytes, duration_ms: int) -> Speech:
     if not isinstance(answer, dict):
         raise place.wrong("is not an object")
     segments, nested = _segments(answer, place)
-    words = nested or tuple(_passage(word, place, "word", None) for word, place in _objects(answer, "words", place))
+    words = nested or _placed(_objects(answer, "words", place), segments)
     if "segments" not in answer and "words" not in answer:
         raise place.wrong("has neither segments nor words")
     return Speech(
@@ -70,6 +71,21 @@ def _segments(answer: dict[str, Any], place: _Place) -> tuple[tuple[Passage, ...
         segments.append(segment)
         words += [_passage(word, at, "word", segment.speaker) for word, at in _objects(record, "words", here)]
     return tuple(segments), tuple(words)
+
+
+def _placed(records: Iterator[tuple[dict[str, Any], _Place]], segments: Sequence[Passage]) -> tuple[Passage, ...]:
+    """Return words that stand beside the segments; one without a speaker has that of the segment around its middle."""
+    segments = sorted(segments, key=lambda segment: segment.start_ms)
+    starts = [segment.start_ms for segment in segments]
+    words = []
+    for record, place in records:
+        word = _passage(record, place, "word", None)
+        middle = (word.start_ms + word.end_ms) // 2
+        around = bisect_right(starts, middle) - 1
+        if word.speaker is None and around >= 0 and middle < segments[around].end_ms:
+            word = replace(word, speaker=segments[around].speaker)
+        words.append(word)
+    return tuple(words)
 
 
 def _objects(owner: dict[str, Any], key: str, place: _Place) -> Iterator[tuple[dict[str, Any], _Place]]:

@@ -64,7 +64,8 @@ class Diarizer:
         """Return the turns in a mono waveform at 16 kHz, (samples,), with speakers numbered in no special order.
 
         `on_progress` is called with the share that is done, 0 to 1. Memory beside the waveform grows with the number
-        of windows n, 1440 an hour: 10 kB for each, and 4 n² bytes while clustering (18 MB for an hour of two voices).
+        of windows, 1440 an hour: 10 kB for each, and 4 n² bytes while clustering n voices of windows (two in every window
+        of an hour: 33 MB).
         """
         with self._precision():
             windows = self._windows(waveform, on_progress)

@@ -32,10 +32,14 @@ class SpeakerEmbedder:
         self._network.eval().to(device)
 
     def features(self, chunk: Tensor) -> Tensor:
-        """Return log filterbanks, (frames of 10 ms, 80), of samples from -1 to 1 at 16 kHz, (samples,)."""
-        return torchaudio.compliance.kaldi.fbank(
-            chunk[None].to(self._device), num_mel_bins=FEATURES, sample_frequency=RATE, dither=0.0
-        )
+        """Return log filterbanks, (frames of 10 ms, 80), of samples from -1 to 1 at 16 kHz, (samples,).
+
+        Always in 32 bits: the energies of loud sound exceed what 16 bits hold.
+        """
+        with torch.autocast(self._device.type, enabled=False):
+            return torchaudio.compliance.kaldi.fbank(
+                chunk[None].to(self._device), num_mel_bins=FEATURES, sample_frequency=RATE, dither=0.0
+            )
 
     @torch.inference_mode()
     def embed(self, features: Tensor, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

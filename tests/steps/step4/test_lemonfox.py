@@ -99,6 +99,16 @@ def test_an_answer_becomes_checked_records() -> None:
     assert (speech.language, speech.text) == ("english", "Hi there")
 
 
+def test_words_beside_the_segments_have_the_speaker_of_the_segment_they_lie_in() -> None:
+    segments = [
+        {"start": 1, "end": 2, "text": "b", "speaker": "S2"},
+        {"start": 0, "end": 1, "text": "a", "speaker": "S1"},
+    ]
+    words = [word(0.1, 0.5, "a", None), word(0.9, 1.5, "b", None), word(1.6, 1.9, "c", "S3"), word(2.5, 2.9, "d", None)]
+    speech = read_answer(json.dumps({"text": "", "segments": segments, "words": words}).encode(), 3000)
+    assert [turn.speaker for turn in speech.turns] == ["S1", "S2", "S3", None]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
