@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, TextIO
 
 from workflow_scripts.step4.analysis import Run, frame_runs
 from workflow_scripts.step4.chain import Outcome
-from workflow_scripts.step4.records import Speech, Turn
+from workflow_scripts.step4.records import Speech, Turn, speaking_times
 from workflow_scripts.stepkit.timebase import PROXY_RATE
 
 SCHEMA = "derush.audio_raw/1"
@@ -38,11 +37,7 @@ def head(video_filename: str, total_frames: int, outcome: Outcome | None, speech
 
 def speakers(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     """Return each speaker's label and total time, by label."""
-    total: Counter[str] = Counter()
-    for turn in turns:
-        if turn.speaker is not None:
-            total[turn.speaker] += turn.end_ms - turn.start_ms
-    return [{"label": label, "total_ms": milliseconds} for label, milliseconds in sorted(total.items())]
+    return [{"label": label, "total_ms": total} for label, total in speaking_times(turns).items()]
 
 
 def write(path: Path, told: dict[str, Any], turns: Sequence[Turn]) -> None:

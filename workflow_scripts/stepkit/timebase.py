@@ -15,11 +15,6 @@ def frame_time(frame: int, rate: Fraction = PROXY_RATE) -> Fraction:
     return frame / rate
 
 
-def frame_at(seconds: Fraction, rate: Fraction = PROXY_RATE) -> int:
-    """Return the 0-based frame shown at `seconds` (0 or later)."""
-    return int(seconds * rate)
-
-
 def clock(seconds: Fraction) -> str:
     """Write a time as `HH:MM:SS.mmm`, rounded to the nearest millisecond; hours may pass 99."""
     milliseconds = round(seconds * 1000)
