@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from config.settings import steps_file
 
 if sys.version_info >= (3, 11):
     import tomllib as toml
 else:
     import tomli as toml
 
-_FOLDER = Path(__file__).resolve().parent
+_MODELS = Path(__file__).resolve().parent / "models.toml"
 ITEM_KINDS = ("archive", "original", "video", "project")
+POOLS = ("cpu", "gpu", "disk", "api")
 
 
 class CatalogError(ValueError):
@@ -32,8 +36,21 @@ class EnvironmentSpec:
 
 
 @dataclass(frozen=True)
+class RetrySpec:
+    """When a failed task is tried again: how often at most, after how many seconds at first, for which error codes."""
+
+    max_attempts: int
+    backoff: float
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StepSpec:
-    """One step: its script (relative to the repository), environment, kind of item and what it waits for."""
+    """One step: its script (relative to the repository), environment, kind of item and what it waits for.
+
+    `takes` says per way of working (`cpu`, `gpu`, `api`) how much of each pool one of its tasks holds. `stall_after` and
+    `timeout` are seconds: without a word about an item, and for an item as a whole.
+    """
 
     id: str
     title: str
@@ -42,6 +59,9 @@ class StepSpec:
     item: str
     after: tuple[str, ...]
     stall_after: float
+    timeout: float
+    takes: Mapping[str, Mapping[str, int]]
+    retry: RetrySpec
     needs_space: bool = False
 
     @property
@@ -69,8 +89,8 @@ class ModelSpec:
     url: str | None
 
 
-def _read(file_name: str) -> dict[str, Any]:
-    with (_FOLDER / file_name).open("rb") as stream:
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
         content: dict[str, Any] = toml.load(stream)
         return content
 
@@ -78,7 +98,7 @@ def _read(file_name: str) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def environments() -> dict[str, EnvironmentSpec]:
     """Return the environments by name, in the order they are declared."""
-    entries = _read("steps.toml")["environments"]
+    entries = _read(steps_file())["environments"]
     return {name: EnvironmentSpec(name, entry["about"], tuple(entry["imports"])) for name, entry in entries.items()}
 
 
@@ -86,11 +106,16 @@ def environments() -> dict[str, EnvironmentSpec]:
 def steps() -> dict[str, StepSpec]:
     """Return the steps by id, in order.
 
-    Raises CatalogError when a step names an unknown environment, kind of item or later step.
+    Raises CatalogError when a step names an unknown environment, kind of item, pool or later step.
     """
     found: dict[str, StepSpec] = {}
-    for step_id, entry in _read("steps.toml")["steps"].items():
-        spec = StepSpec(**{**entry, "id": step_id, "after": tuple(entry["after"])})
+    declared = _read(steps_file())
+    for step_id, entry in declared["steps"].items():
+        retry = {**declared["retry"], **entry.get("retry", {})}
+        retrying = RetrySpec(retry["max_attempts"], retry["backoff"], tuple(retry["codes"]))
+        spec = StepSpec(**{**entry, "id": step_id, "after": tuple(entry["after"]), "retry": retrying})
+        if not {pool for amounts in spec.takes.values() for pool in amounts} <= set(POOLS):
+            raise CatalogError(f"steps.toml: {step_id} takes from a pool that there is not")
         if spec.environment not in environments() or spec.item not in ITEM_KINDS:
             raise CatalogError(f"steps.toml: {step_id} names an unknown environment or kind of item")
         if not set(spec.after) <= set(found):
@@ -106,7 +131,7 @@ def models() -> dict[str, ModelSpec]:
     Raises CatalogError when one has no origin, no full sha256, or belongs to no step.
     """
     found: dict[str, ModelSpec] = {}
-    for name, entry in _read("models.toml").items():
+    for name, entry in _read(_MODELS).items():
         spec = ModelSpec(**{"package": None, "member": None, "url": None, **entry, "name": name})
         if not (spec.url or (spec.package and spec.member)):
             raise CatalogError(f"models.toml: {name} says not where it comes from")

@@ -99,6 +99,7 @@ class Settings:
     output_dir: Path = setting(path, "output", "STEP7 copies finished projects here.")
     fallback_output_dir: Path | None = setting(path, None, "Used, with a warning, when OUTPUT_DIR cannot be written.")
     archives_dir: Path = setting(path, "archives", "STEP7 archives results here.")
+    data_dir: Path = setting(path, "data", "Where the history of runs is kept, unless DATABASE_URL names another place.")
     cache_root_dir: Path | None = setting(
         path,
         None,
@@ -115,6 +116,20 @@ class Settings:
         "auto",
         "Which build of torch the environments get: auto looks for an NVIDIA GPU.",
     )
+
+    # Runs
+    database_url: str | None = setting(
+        str, None, "A PostgreSQL for the history of runs (`postgresql://user@host/name`); else SQLite.", secret=True
+    )
+    max_concurrent_runs: int = setting(integer(1, 100), "1", "Runs at work at the same time; further ones queue.")
+    pool_cpu: int | None = setting(integer(1, 1024), None, "Tasks at a time that compute (default: as many as cores).")
+    pool_gpu: int | None = setting(integer(0, 64), None, "Tasks at a time on GPUs (default: as many as GPUs).")
+    pool_disk: int = setting(integer(1, 64), "2", "Archives and deliveries at a time.")
+    pool_api: int = setting(integer(1, 64), "4", "Requests to a speech service at a time.")
+    disk_reserve_gb: float = setting(
+        number(0, 1e6), "0.5", "A run that met a full disk waits until this much is free, in GB."
+    )
+    events_keep_days: float = setting(number(0, 36_500), "30", "Days after which the events of an ended run are dropped.")
 
     # STEP1
     step1_project_pattern: str = setting(
@@ -230,6 +245,11 @@ def read_settings(variables: Mapping[str, str | None]) -> Settings:
 def env_file() -> Path:
     """Return the path of the `.env` file; DERUSH_ENV_FILE names another one."""
     return Path(os.environ.get("DERUSH_ENV_FILE") or REPOSITORY / ".env")
+
+
+def steps_file() -> Path:
+    """Return the path of the declaration of steps and environments; DERUSH_STEPS_FILE names another one."""
+    return Path(os.environ.get("DERUSH_STEPS_FILE") or REPOSITORY / "config" / "steps.toml")
 
 
 def unknown_settings() -> list[str]:
