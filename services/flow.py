@@ -1,27 +1,31 @@
 """What is to be done, and what may be done now: the graph of tasks of a run, without any process.
 
-A task is one step on one item; items are told apart by their absolute path. A video's task needs the steps before it to
-have succeeded on the same video. A project's task waits until every other task of the project has ended, well or not.
+A task is one stage on one item; items are told apart by their absolute path. A video's task needs the stages before it to
+have succeeded on the same video. A project's task waits until every earlier task of the project has ended, well or not. A
+command waits until the stages before it are over. The graph grows while items are discovered.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config.catalog import StepSpec
-from services.worker import WorkItem
+from services.items import WorkItem
+from services.stages import Stage, closure, downstream, nearest_steps
 
 Find = Callable[[StepSpec, str], Iterable[WorkItem]]
+
+STOPPED_AT_FAILURE = "stopped at the first failure"
+_GOOD = frozenset({"done", "up_to_date", "would_run", "accepted"})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: `status` is done, up_to_date, failed or skipped."""
+    """How a task ended: `status` is done, up_to_date, would_run, failed, skipped, cancelled or accepted."""
 
     status: str
     seconds: float = 0.0
@@ -32,173 +36,328 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         """Whether what comes after may build on it."""
-        return self.status in {"done", "up_to_date", "would_run"}
+        return self.status in _GOOD
 
 
 @dataclass(eq=False)
 class Task:
-    """One step on one item: what it still waits for, who waits for it, and in the end its outcome."""
+    """One stage on one item: what it comes after, what of that it still waits for, and in the end its outcome."""
 
-    step: StepSpec
+    stage: Stage
     item: WorkItem
     project: str | None
+    number: int
+    brought_by: Task | None = None
+    after: dict[Task, None] = field(default_factory=dict)
     needs: set[Task] = field(default_factory=set)
     needed_by: list[Task] = field(default_factory=list)
-    is_started: bool = False
+    attempt: int = 1
+    force: bool = False
+    is_running: bool = False
     outcome: Outcome | None = None
 
+    @property
+    def loss(self) -> str | None:
+        """Why what comes after cannot be done, if this task ended badly."""
+        if self.outcome is None or self.outcome.is_good or self.stage.is_optional:
+            return None
+        if self.outcome.status == "skipped":
+            return self.outcome.message
+        return f"{self.stage.label} {'was cancelled' if self.outcome.status == 'cancelled' else 'failed'}"
 
-def waits_for(step_id: str, chosen: Iterable[str], steps: Mapping[str, StepSpec]) -> set[str]:
-    """Return the chosen steps that `step_id` waits for, looking through those that were not chosen."""
-    chosen_set = set(chosen)
-    found: set[str] = set()
-    for earlier in steps[step_id].after:
-        found |= {earlier} if earlier in chosen_set else waits_for(earlier, chosen_set, steps)
-    return found
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is about a project as a whole."""
+        return self.item.kind == "project"
 
 
 class Flow:
     """The tasks of a run.
 
     `find` lists the items of a step in a project. It is asked where the step that brings them is not part of the run.
+    `added` are the tasks that are new since whoever keeps account of them emptied it.
     """
 
-    def __init__(self, chosen: Sequence[str], steps: Mapping[str, StepSpec], find: Find) -> None:
-        self.steps = {step_id: spec for step_id, spec in steps.items() if step_id in set(chosen)}
+    def __init__(self, stages: Mapping[str, Stage], find: Find, *, force: bool = False) -> None:
+        self.stages = dict(stages)
         self.tasks: dict[tuple[str, str], Task] = {}
-        self._before = {step_id: waits_for(step_id, self.steps, steps) for step_id in self.steps}
+        self.added: list[Task] = []
         self._find = find
+        self._force = force
+        self._nearest = {stage_id: nearest_steps(stage_id, stages) for stage_id in stages}
+        self._closure = {stage_id: closure(stage_id, stages) for stage_id in stages}
         self._open: Counter[str] = Counter()
-        self._ready: list[tuple[int, int, Task]] = []
-        self._number = count()
+        self._ready: dict[str, list[tuple[int, int, int, Task]]] = {stage_id: [] for stage_id in stages}
+        self._projects: dict[str | None, int] = {}
+        self._of_project: dict[str, list[Task]] = {}
+        self._commands = [
+            self._add(stage, WorkItem("command", stage.id), None, None)
+            for stage in self.stages.values()
+            if stage.spec is None
+        ]
 
-    def begin_with_archive(self, item: WorkItem) -> None:
+    def begin_with_archive(self, item: WorkItem, begin: Iterable[str] | None = None) -> None:
         """Take in an archive. Where STEP1 is not part of the run it stands for the project that was made from it."""
-        if "STEP1" in self.steps:
-            self._queue(self._add("STEP1", item, None, set()))
+        wanted = self._wanted(begin)
+        if any(self.stages[stage_id].item_kind == "archive" for stage_id in wanted):
+            self._add_item(item, None, None, wanted)
         elif item.project:
-            self.begin_with_project(item.project)
+            self.begin_with_project(item.project, begin)
 
-    def begin_with_project(self, project: str) -> None:
+    def begin_with_project(self, project: str, begin: Iterable[str] | None = None) -> None:
         """Take in a project that is there already, with all its videos."""
-        self._add_project(project, None)
-        self._add_found("original" if "STEP2" in self.steps else "video", project)
-        self._queue(*self._of_project(project))
+        self._projects.setdefault(project, len(self._projects))
+        wanted = self._wanted(begin)
+        kinds = {self.stages[stage_id].item_kind for stage_id in wanted}
+        self._add_found("original" if "original" in kinds else "video", project, wanted)
+        self._add_project(project, None, wanted)
+
+    def begin_with_video(self, item: WorkItem, begin: Iterable[str] | None = None) -> None:
+        """Take in one video of a project that is there already."""
+        wanted = self._wanted(begin)
+        self._add_item(item, item.project, None, wanted)
+        if item.project:
+            self._add_project(item.project, None, wanted)
+
+    def start(self) -> None:
+        """Let what waits for nothing begin: once, when everything to begin with was taken in."""
+        self._release_commands()
 
     def discovered(self, by: Task, item: WorkItem) -> None:
         """Take in an item that a task brought: its tasks wait until that one has ended well."""
         by.project = by.project or item.project
         if by.project:
-            self._add_project(by.project, by)
-            self._add_item(item, by.project, by)
+            wanted = downstream([by.stage.id], self.stages)
+            self._add_item(item, by.project, by, wanted)
+            self._add_project(by.project, by, wanted)
+
+    def restore(self, stage_id: str, item: WorkItem, project: str | None, brought_by: Task | None) -> Task:
+        """Take in a task that an earlier supervisor of the run had, in the order in which it had them.
+
+        Whoever restores sets what is known of it with `restored`, and calls `go_on` when all are there.
+        """
+        return self.tasks.get((stage_id, item.path)) or self._add(
+            self.stages[stage_id], item, project, brought_by, settle=False
+        )
+
+    def restored(self, task: Task, *, attempt: int, force: bool, outcome: Outcome | None) -> None:
+        """Set how far a restored task was."""
+        task.attempt, task.force = attempt, task.force or force
+        if outcome and task.outcome is None:
+            self._close(task, outcome)
+
+    def go_on(self) -> None:
+        """After restoring: let what is open wait for what is open, and no more."""
+        self.added.clear()
+        for task in self.tasks.values():
+            task.needs = {earlier for earlier in task.after if earlier.outcome is None}
+        for task in list(self.tasks.values()):
+            if task.outcome is None and task.stage.spec:
+                self._settle(task)
 
     def end(self, task: Task, outcome: Outcome) -> list[Task]:
-        """Record how a task ended; returns the later tasks that are skipped because of it."""
-        task.outcome = outcome
-        self._open[task.step.id] -= 1
-        if task.step.id == "STEP1" and outcome.is_good and task.project and "STEP2" not in self.steps:
-            self._add_project(task.project, task)
-            self._add_found("video", task.project)
+        """Record how a task ended; returns the later tasks that ended because of it, skipped."""
+        self._close(task, outcome)
+        if task.item.kind == "archive" and outcome.is_good and task.project:
+            self._take_what_was_there(task.project, task)
         skipped: list[Task] = []
         for later in task.needed_by:
+            later.needs.discard(task)
             if later.outcome is None:
-                skipped += self._release(later, task, outcome)
+                skipped += self._settle(later)
+        if not self._open[task.stage.id]:
+            skipped += self._release_commands()
         return skipped
 
-    def next_ready(self) -> Task | None:
-        """Take the next task that may be worked on: of the latest step, so that videos are finished before others begin."""
-        while self._ready:
-            task = heapq.heappop(self._ready)[2]
-            if task.outcome is None and not task.is_started:
-                task.is_started = True
+    def redo(self, task: Task, *, force: bool) -> list[Task]:
+        """Do an ended task again, and all that comes after it; returns the tasks that are open again."""
+        return self._open_again([task], force=force)
+
+    def accept(self, task: Task) -> list[Task]:
+        """Take a failure as it is: what was skipped because of it is open again, and returned."""
+        assert task.outcome is not None
+        task.outcome = replace(task.outcome, status="accepted")
+        skipped = [later for later in task.needed_by if later.outcome and later.outcome.status == "skipped"]
+        return self._open_again(skipped, force=False)
+
+    def _open_again(self, tasks: Iterable[Task], *, force: bool) -> list[Task]:
+        reopened: list[Task] = []
+        for task in tasks:
+            self._reopen(task, reopened)
+        for again in reopened:
+            again.force = again.force or force
+            again.needs = {earlier for earlier in again.after if earlier.outcome is None}
+        for again in reopened:
+            if again.outcome is None and again.stage.spec:
+                self._settle(again)
+        return reopened
+
+    def next_ready(self, stage_id: str) -> Task | None:
+        """Take a stage's next task that may be worked on: project by project, the larger items first."""
+        ready = self._ready[stage_id]
+        while ready:
+            task = heapq.heappop(ready)[-1]
+            if task.outcome is None and not task.is_running and not task.needs:
+                task.is_running = True
                 return task
         return None
 
+    def has_ready(self, stage_id: str) -> bool:
+        """Tell whether a stage has, most likely, a task that may be worked on."""
+        return bool(self._ready[stage_id])
+
     def put_back(self, task: Task) -> None:
-        """Return a task that could not be worked on after all."""
-        task.is_started = False
+        """Return a task that could not be worked on after all, or that is to be tried again."""
+        task.is_running = False
         self._queue(task)
+
+    def projects(self) -> list[str]:
+        """Return the projects that the run is about, by path."""
+        return sorted(project for project in self._projects if project)
 
     def is_over(self) -> bool:
         """Tell whether every task has ended."""
         return not +self._open
 
-    def may_get_more(self, step_id: str) -> bool:
-        """Tell whether a step has, or may still be brought, work to do."""
-        return self._open[step_id] > 0 or any(self.may_get_more(earlier) for earlier in self._before[step_id])
+    def may_get_more(self, stage_id: str) -> bool:
+        """Tell whether a stage has, or may still be brought, work to do."""
+        return self._open[stage_id] > 0 or any(self._open[earlier] > 0 for earlier in self._closure[stage_id])
 
     def open_tasks(self) -> list[Task]:
         """Return the tasks that have not ended."""
         return [task for task in self.tasks.values() if task.outcome is None]
 
-    def _add_found(self, kind: str, project: str) -> None:
-        asked = next((step for step in self.steps.values() if step.item == kind), None)
+    def _wanted(self, begin: Iterable[str] | None) -> frozenset[str]:
+        roots = begin if begin is not None else (s.id for s in self.stages.values() if s.spec and not s.before)
+        return downstream(roots, self.stages)
+
+    def _add_found(self, kind: str, project: str, wanted: frozenset[str], brought_by: Task | None = None) -> None:
+        stages = (self.stages[stage_id] for stage_id in self.stages if stage_id in wanted)
+        asked = next((stage.spec for stage in stages if stage.spec and stage.spec.item == kind), None)
         for item in self._find(asked, project) if asked else ():
-            self._queue(*self._add_item(item, project, None))
+            self._add_item(item, project, brought_by, wanted)
 
-    def _add_item(self, item: WorkItem, project: str, brought_by: Task | None) -> list[Task]:
-        """Add the tasks of every chosen step that works on this kind of item, each needing those before it."""
-        added = []
-        for step_id, step in self.steps.items():
-            if step.item == item.kind and (step_id, item.path) not in self.tasks:
-                earlier = (self.tasks.get((before, item.path)) for before in self._before[step_id])
-                needs = {task for task in (brought_by, *earlier) if task is not None and task.outcome is None}
-                added.append(self._add(step_id, item, project, needs))
-        return added
+    def _take_what_was_there(self, project: str, task: Task) -> None:
+        """Where STEP2 is not part of the run, an archive brings the proxies that its project has already."""
+        wanted = downstream([task.stage.id], self.stages)
+        if not any(self.stages[stage_id].item_kind == "original" for stage_id in wanted):
+            self._add_project(project, task, wanted)
+            self._add_found("video", project, wanted, task)
 
-    def _add_project(self, project: str, brought_by: Task | None) -> None:
-        for step_id, step in self.steps.items():
-            if step.item == "project" and (step_id, project) not in self.tasks:
-                self._add(
-                    step_id, WorkItem("project", project, project), project, {brought_by} if brought_by else set()
-                )
+    def _add_item(self, item: WorkItem, project: str | None, brought_by: Task | None, wanted: frozenset[str]) -> None:
+        """Add the tasks of every wanted stage that works on this kind of item, each after those before it."""
+        for stage in self.stages.values():
+            is_new = (stage.id, item.path) not in self.tasks
+            if stage.id in wanted and stage.spec and stage.item_kind == item.kind and is_new:
+                self._add(stage, item, project, brought_by)
 
-    def _add(self, step_id: str, item: WorkItem, project: str | None, needs: set[Task]) -> Task:
-        task = Task(self.steps[step_id], item, project, set())
-        self.tasks[step_id, item.path] = task
-        self._open[step_id] += 1
-        _link(task, needs)
-        if task.step.item != "project":
-            for whole in self._of_project(project):
-                _link(whole, {task})
+    def _add_project(self, project: str, brought_by: Task | None, wanted: frozenset[str]) -> None:
+        self._add_item(WorkItem("project", project, project), project, brought_by, wanted)
+
+    def _add(
+        self, stage: Stage, item: WorkItem, project: str | None, brought_by: Task | None, *, settle: bool = True
+    ) -> Task:
+        task = Task(stage, item, project, len(self.tasks), brought_by, force=self._force and stage.spec is not None)
+        self.tasks[stage.id, item.path] = task
+        self.added.append(task)
+        self._open[stage.id] += 1
+        if stage.spec:
+            self._link(task, self._earlier(task))
+        if project is not None:
+            self._projects.setdefault(project, len(self._projects))
+            same = self._of_project.setdefault(project, [])
+            for other in same:
+                if other.is_whole and other.outcome is None and task.stage.id in self._closure[other.stage.id]:
+                    self._link(other, [task])
+            same.append(task)
+        if stage.spec and settle:
+            self._settle(task)
         return task
 
-    def _of_project(self, project: str | None) -> list[Task]:
-        keys = ((step_id, project or "") for step_id, step in self.steps.items() if step.item == "project")
-        return [self.tasks[key] for key in keys if key in self.tasks]
+    def _earlier(self, task: Task) -> Iterator[Task]:
+        """Find what a new task comes after: what brought it, its item's earlier stages, the commands before it."""
+        yield from (task.brought_by,) if task.brought_by else ()
+        nearest = self._nearest[task.stage.id]
+        if task.is_whole:
+            before = self._closure[task.stage.id]
+            yield from (other for other in self._of_project.get(task.project or "", ()) if other.stage.id in before)
+        else:
+            found = (self.tasks.get((stage_id, task.item.path)) for stage_id in nearest)
+            yield from (other for other in found if other)
+        commands = (self.tasks.get((stage_id, stage_id)) for stage_id in task.stage.before)
+        yield from (command for command in commands if command)
 
-    def _release(self, later: Task, ended: Task, outcome: Outcome) -> list[Task]:
-        """Take `ended` off what `later` waits for, and say what is skipped by that."""
-        later.needs.discard(ended)
-        reason = self._whole_is_lost(later) if later.step.item == "project" else _loss(ended, outcome)
+    def _link(self, later: Task, earlier: Iterable[Task]) -> None:
+        for task in earlier:
+            if task not in later.after:
+                later.after[task] = None
+                task.needed_by.append(later)
+                if task.outcome is None:
+                    later.needs.add(task)
+
+    def _settle(self, task: Task) -> list[Task]:
+        """Skip a waiting task if it cannot be done any more, queue it if it may begin; returns what was skipped."""
+        reason = self._whole_is_lost(task) if task.is_whole else next((e.loss for e in task.after if e.loss), None)
         if reason:
-            return [later, *self.end(later, Outcome("skipped", message=reason))]
-        self._queue(later)
+            return [task, *self.end(task, Outcome("skipped", message=reason))]
+        self._queue(task)
         return []
 
     def _whole_is_lost(self, whole: Task) -> str | None:
-        """Say why there is no use in a project's task: all its videos were lost on the way."""
+        """Say why there is no use in a project's task: all its videos were lost on the way, or a command before it."""
         if whole.needs:
             return None
-        others = [task for task in self.tasks.values() if task.project == whole.project and task is not whole]
-        last = [task for task in others if task.step.id in self._before[whole.step.id]] or others
-        lost = all(task.outcome is not None and not task.outcome.is_good for task in last)
+        commands = (task.loss for task in whole.after if task.stage.spec is None)
+        if reason := next((loss for loss in commands if loss), None):
+            return reason
+        others = [task for task in whole.after if task.stage.spec is not None]
+        last = [task for task in others if task.stage.id in self._nearest[whole.stage.id]] or others
+        lost = bool(last) and all(task.outcome is not None and not task.outcome.is_good for task in last)
         return "no video of the project was finished" if lost else None
 
-    def _queue(self, *tasks: Task) -> None:
-        order = list(self.steps)
-        for task in tasks:
-            if not task.needs and task.outcome is None:
-                heapq.heappush(self._ready, (-order.index(task.step.id), next(self._number), task))
+    def _release_commands(self) -> list[Task]:
+        """Queue the commands whose time has come, or skip them; returns what was skipped."""
+        skipped: list[Task] = []
+        for task in self._commands:
+            due = task.outcome is None and not task.is_running and not self._is_expected(task.stage.before)
+            if due and (reason := self._command_is_lost(task.stage)):
+                skipped += [task, *self.end(task, Outcome("skipped", message=reason))]
+            elif due:
+                self._queue(task)
+        return skipped
 
+    def _is_expected(self, stage_ids: Iterable[str]) -> bool:
+        return any(self.may_get_more(stage_id) for stage_id in stage_ids)
 
-def _link(later: Task, needs: set[Task]) -> None:
-    later.needs |= needs
-    for task in needs:
-        task.needed_by.append(later)
+    def _command_is_lost(self, stage: Stage) -> str | None:
+        earlier = [task for task in self.tasks.values() if task.stage.id in stage.before]
+        bad = [task for task in earlier if task.outcome and not task.outcome.is_good]
+        if stage.is_check:
+            work = [task for task in earlier if not task.stage.is_check]
+            return "there is nothing to check" if not work else f"{len(bad)} tasks were not done" if bad else None
+        losses = [task.loss for task in bad if task.loss]
+        return losses[0] if losses and len(losses) == len(earlier) else None
 
+    def _reopen(self, task: Task, reopened: list[Task]) -> None:
+        """Open an ended task and what follows it again. Only what was tried before is a new attempt."""
+        if task.outcome is None:
+            return
+        task.attempt += task.outcome.status in {"done", "up_to_date", "would_run", "failed", "accepted"}
+        task.outcome, task.is_running = None, False
+        self._open[task.stage.id] += 1
+        reopened.append(task)
+        commands = [other for other in self._commands if task.stage.id in self._closure[other.stage.id]]
+        for later in (*task.needed_by, *commands):
+            self._reopen(later, reopened)
 
-def _loss(ended: Task, outcome: Outcome) -> str | None:
-    if outcome.is_good:
-        return None
-    return outcome.message if outcome.status == "skipped" else f"{ended.step.id} failed"
+    def _close(self, task: Task, outcome: Outcome) -> None:
+        task.outcome, task.is_running = outcome, False
+        self._open[task.stage.id] -= 1
+
+    def _queue(self, task: Task) -> None:
+        if task.needs or task.outcome is not None or task.is_running:
+            return
+        if task.stage.spec is None and self._is_expected(task.stage.before):
+            return
+        order = self._projects.get(task.project, 0)
+        heapq.heappush(self._ready[task.stage.id], (order, -task.item.size, task.number, task))

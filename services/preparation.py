@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from services.commands import run
 from services.environments import environments, require_built
 from services.errors import CommandFailed, ServiceError
 from services.flow import Flow
-from services.worker import WorkItem, step_command
+from services.items import WorkItem, found_item
+from services.stages import Stage
+from services.worker import step_command
 
 DEMO_ARCHIVE = REPOSITORY / "samples" / "demo_rushes.zip"
 
@@ -57,36 +59,46 @@ def require_inputs(inputs: Sequence[Path], chosen: Sequence[str]) -> None:
             raise ServiceError("no_input", f"{path} does not exist.", "Check the path.", Exit.USAGE)
 
 
-def prepare(inputs: Sequence[Path], chosen: Sequence[str], settings: Settings, warn: Callable[[str], None]) -> Flow:
-    """Make the flow of the chosen steps over what the inputs hold; without inputs, over every project there is.
+def new_flow(stages: Mapping[str, Stage], settings: Settings, *, force: bool) -> Flow:
+    """Return a flow of these stages that asks the steps' scripts what there is to do."""
+    return Flow(stages, lambda step, project: _listed(step, settings, "--project", project), force=force)
+
+
+def fill(flow: Flow, settings: Settings, warn: Callable[[str], None]) -> None:
+    """Take in what the stages' files hold; where no stage names any, every project there is.
 
     Raises ServiceError when nothing is found to work on, or there is surely no room for it.
     """
-    flow = Flow(chosen, steps(), lambda step, project: _listed(step, settings, "--project", project))
-    for path in inputs:
-        if not _take_in(flow, path.absolute(), settings):
+    named: dict[str, list[str]] = {}
+    for stage in flow.stages.values():
+        for path in stage.files:
+            named.setdefault(path, []).append(stage.id)
+    for path, begin in named.items():
+        if not _take_in(flow, Path(path).absolute(), begin, settings):
             warn(f"{path}: no archive, video or project was found in it.")
-    for project in _all_projects(settings) if not inputs else ():
+    for project in _all_projects(settings) if not named else ():
         flow.begin_with_project(project)
     if not flow.tasks:
-        where = ", ".join(str(path) for path in inputs) or str(settings.projects_dir)
+        where = ", ".join(named) or str(settings.projects_dir)
         raise ServiceError(
             "nothing_found", f"Nothing to work on was found in {where}.",
             "Name a folder that holds zip, tar, 7z or rar archives, or videos. Steps 2 to 7 alone need STEP1's work on "
             "them first.", Exit.USAGE,
         )  # fmt: skip
     _require_room(flow, settings)
-    return flow
 
 
-def _take_in(flow: Flow, path: Path, settings: Settings) -> bool:
+def _take_in(flow: Flow, path: Path, begin: Sequence[str], settings: Settings) -> bool:
     """Begin with what a path holds; returns whether it holds anything."""
     if path.parent == settings.projects_dir and path.is_dir():
-        flow.begin_with_project(str(path))
+        flow.begin_with_project(str(path), begin)
+        return True
+    if path.parent.name == "docs" and path.parent.parents[1] == settings.projects_dir:
+        flow.begin_with_video(found_item("video", str(path), str(path.parents[1])), begin)
         return True
     items = _listed(steps()["STEP1"], settings, "--source-dir", str(path))
     for item in items:
-        flow.begin_with_archive(item)
+        flow.begin_with_archive(item, begin)
     return bool(items)
 
 
@@ -97,7 +109,7 @@ def _listed(step: StepSpec, settings: Settings, *arguments: str) -> list[WorkIte
     remedy = f"Run `derush step {step.id} --list {' '.join(arguments)}` to see it alone."
     lines = run(command, changes=environment.variables, remedy=remedy, timeout=600).splitlines()
     parsed = (json.loads(line) for line in lines)
-    return [WorkItem(entry["kind"], entry["path"], entry["project"]) for entry in parsed]
+    return [found_item(entry["kind"], entry["path"], entry["project"]) for entry in parsed]
 
 
 def _all_projects(settings: Settings) -> list[str]:
@@ -106,7 +118,8 @@ def _all_projects(settings: Settings) -> list[str]:
 
 def _require_room(flow: Flow, settings: Settings) -> None:
     """Refuse what surely cannot fit: what comes out of an archive is hardly ever smaller than the archive."""
-    archives = [task.item for task in flow.tasks.values() if task.step.id == "STEP1" and task.item.project is None]
+    items = (task.item for task in flow.tasks.values())
+    archives = [item for item in items if item.kind == "archive" and item.project is None]
     needed = sum(_size(Path(item.path)) for item in archives)
     existing = next(path for path in (settings.projects_dir, *settings.projects_dir.parents) if path.exists())
     free = shutil.disk_usage(existing).free

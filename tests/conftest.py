@@ -42,6 +42,7 @@ def places(tmp_path: Path) -> dict[str, str]:
         "OUTPUT_DIR": str(tmp_path / "output"),
         "ARCHIVES_DIR": str(tmp_path / "archives"),
         "LOGS_DIR": str(tmp_path / "logs"),
+        "DATA_DIR": str(tmp_path / "data"),
         "CACHE_ROOT_DIR": str(tmp_path),
     }
 

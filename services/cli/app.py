@@ -7,13 +7,14 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 from rich.markup import escape
 
 from config.contract import Exit
 from config.settings import SettingsError, load_settings
-from services.cli import envs, look, models, run
 from services.cli.options import to_person
 from services.errors import ServiceError
 
@@ -23,19 +24,36 @@ EXIT_CODES = (
 )
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
-app = typer.Typer(
-    name="derush", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False,
-    help="Take archives of video rushes through seven steps: extraction, 25 fps proxies, scenes, audio, tracking, "
-    "reduction, delivery.",
-    epilog=EXIT_CODES,
-)  # fmt: skip
-app.command(epilog=EXIT_CODES)(run.run)
-app.command(context_settings=_PASS_ON)(run.step)
-app.command()(look.logs)
-app.command()(look.doctor)
-app.command()(look.serve)
-app.add_typer(envs.app, name="envs")
-app.add_typer(models.app, name="models")
+COMMANDS = {
+    "run": "run", "plan": "plan", "status": "executions", "history": "executions", "show": "executions",
+    "pause": "steering", "resume": "steering", "cancel": "steering", "retry": "steering", "accept": "steering",
+    "step": "run", "verify": "verify", "doctor": "look", "logs": "look", "serve": "look", "envs": "envs", "models": "models",
+    "carry-out": "steering",
+}  # fmt: skip
+"""Every command, and the module below services.cli that has it: only the one that is called for is imported."""
+_HIDDEN = {"carry-out"}
+
+
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command line with the command that the arguments name, or with all of them."""
+    made = typer.Typer(
+        name="derush", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False,
+        help="Take archives of video rushes through seven steps: extraction, 25 fps proxies, scenes, audio, tracking, "
+        "reduction, delivery.",
+        epilog=EXIT_CODES,
+    )  # fmt: skip
+    made.callback()(lambda: None)  # so that a single command keeps its name
+    named = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name in [named] if named else COMMANDS:
+        module = import_module(f"services.cli.{COMMANDS[name]}")
+        if hasattr(module, "app"):
+            made.add_typer(module.app, name=name)
+        else:
+            settings = _PASS_ON if name == "step" else {}
+            epilog = EXIT_CODES if name == "run" else None
+            command = made.command(name, context_settings=settings, epilog=epilog, hidden=name in _HIDDEN)
+            command(getattr(module, name.replace("-", "_")))
+    return made
 
 
 def main() -> int:
@@ -43,7 +61,7 @@ def main() -> int:
     # A shell starts background jobs with Ctrl-C ignored: who sends the signal by name means it all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(app_for(sys.argv[1:])(standalone_mode=False) or 0)
     except SettingsError as error:
         to_person.print(f"[red]Wrong settings:[/]\n{error}\nCorrect them in .env or in the environment.")
         return Exit.USAGE

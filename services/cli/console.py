@@ -23,12 +23,21 @@ from rich.text import Text
 
 from config.catalog import steps
 from services.flow import Flow, Task
+from services.stages import Stage
 
 COLOURS = dict(
     zip(steps(), ("cyan", "blue", "magenta", "yellow", "green", "bright_cyan", "bright_magenta"), strict=True)
 )
 _LEVELS = {"WARNING": "yellow", "ERROR": "red"}
-STATUS_COLOURS = {"done": "green", "up_to_date": "dim", "failed": "red", "skipped": "yellow", "would_run": "cyan"}
+STATUS_COLOURS = {
+    "done": "green", "up_to_date": "dim", "failed": "red", "skipped": "yellow", "would_run": "cyan", "cancelled": "yellow",
+    "accepted": "cyan", "interrupted": "yellow",
+}  # fmt: skip
+
+
+def colour_of(label: str) -> str:
+    """Return the colour of a step; commands and checks have none of their own."""
+    return COLOURS.get(label, "white")
 
 
 class _Rate(ProgressColumn):
@@ -83,21 +92,25 @@ class RunView:
         tasks = list(self._flow.tasks.values())
         ended = [task for task in tasks if task.outcome is not None]
         self._progress.update(self._whole, completed=len(ended), total=len(tasks))
-        totals, done = Counter(t.step.id for t in tasks), Counter(t.step.id for t in ended)
-        for step_id in self._flow.steps:
-            bar = self._bar_of(step_id)
-            self._progress.update(bar, completed=done[step_id], total=totals[step_id], visible=totals[step_id] > 0)
+        totals, done = Counter(t.stage.id for t in tasks), Counter(t.stage.id for t in ended)
+        for stage in self._flow.stages.values():
+            if not stage.is_check:
+                shown = totals[stage.id] > 0
+                self._progress.update(
+                    self._bar_of(stage), completed=done[stage.id], total=totals[stage.id], visible=shown
+                )
 
-    def _bar_of(self, step_id: str) -> TaskID:
-        """Return a step's bar; all are made at once, in the steps' order, and seen when there is something to count."""
-        if step_id not in self._steps:
-            label = f"[{COLOURS[step_id]}]{step_id}[/] {steps()[step_id].title}"
-            self._steps[step_id] = self._progress.add_task(label, total=None, visible=False)
-        return self._steps[step_id]
+    def _bar_of(self, stage: Stage) -> TaskID:
+        """Return a stage's bar; all are made at once, in their order, and seen when there is something to count."""
+        if stage.id not in self._steps:
+            label = f"[{colour_of(stage.label)}]{stage.label}[/] {escape(stage.title)}"
+            self._steps[stage.id] = self._progress.add_task(label, total=None, visible=False)
+        return self._steps[stage.id]
 
     def task_started(self, task: Task) -> None:
         """Show the item."""
-        label = f"  [{COLOURS[task.step.id]}]{task.step.id}[/] {escape(name_of(task.item.path, task.project)[:48])}"
+        name = escape(name_of(task.item.path, task.project)[:48])
+        label = f"  [{colour_of(task.stage.label)}]{task.stage.label}[/] {name}"
         self._items[task] = self._progress.add_task(label, total=None)
 
     def task_progress(self, task: Task, done: float, total: float, unit: str, message: str) -> None:  # noqa: ARG002
@@ -113,30 +126,30 @@ class RunView:
         assert task.outcome is not None
         outcome, error = task.outcome, task.outcome.error
         said_by_worker = outcome.seconds > 0 and outcome.status != "skipped"
-        if not (self._show_log and said_by_worker):
+        if not (self._show_log and said_by_worker) and not (task.stage.is_check and outcome.status == "skipped"):
             detail = f"{error['message']} {error['remedy']}" if error else outcome.message
             text = f"{name_of(task.item.path, task.project)}: {outcome.status.replace('_', ' ')} {detail}"
-            self._say(task.step.id, text, STATUS_COLOURS[outcome.status])
+            self._say(task.stage.label, text, STATUS_COLOURS[outcome.status])
 
-    def log_line(self, step_id: str, line: str) -> None:
+    def log_line(self, label: str, line: str) -> None:
         """Write a line of a worker's log above the bars, without the time that the log file has."""
         if self._show_log and line:
             has_time = line[19:20] == "Z" and line[10:11] == "T"
             shown = line[21:].removeprefix("INFO").lstrip() if has_time else line
             style = next((style for level, style in _LEVELS.items() if shown.startswith(level)), "")
-            self._say(step_id, shown, style)
+            self._say(label, shown, style)
 
-    def warning(self, step_id: str, item: str | None, code: str, message: str) -> None:  # noqa: ARG002
+    def warning(self, label: str, item: str | None, code: str, message: str) -> None:  # noqa: ARG002
         """Warnings stand in the log already; without it they are said here."""
         if not self._show_log:
-            self._say(step_id, f"{Path(item).name}: {message}" if item else message, "yellow")
+            self._say(label, f"{Path(item).name}: {message}" if item else message, "yellow")
 
     def note(self, text: str) -> None:
         """Say something about the run itself, above the bars."""
         self._progress.console.print(text)
 
-    def _say(self, step_id: str, text: str, style: str) -> None:
-        prefix = Text(f"{step_id} │ ", style=COLOURS[step_id])
+    def _say(self, label: str, text: str, style: str) -> None:
+        prefix = Text(f"{label} │ ", style=colour_of(label))
         self._progress.console.print(prefix + Text(text, style=style), soft_wrap=True, highlight=False)
 
 
@@ -161,8 +174,11 @@ class Silence:
     def task_ended(self, task: Task) -> None:
         """Say nothing."""
 
-    def log_line(self, step_id: str, line: str) -> None:
+    def log_line(self, label: str, line: str) -> None:
         """Say nothing."""
 
-    def warning(self, step_id: str, item: str | None, code: str, message: str) -> None:
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def warning(self, label: str, item: str | None, code: str, message: str) -> None:
         """Say nothing."""

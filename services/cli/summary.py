@@ -12,7 +12,7 @@ from rich.table import Table
 
 from config.contract import Exit
 from config.settings import Settings
-from services.cli.console import COLOURS, STATUS_COLOURS, name_of
+from services.cli.console import STATUS_COLOURS, colour_of, name_of
 from services.flow import Task
 from services.supervisor import Result
 
@@ -21,21 +21,24 @@ _MOST_WARNINGS = 20
 
 def summary(result: Result, settings: Settings) -> dict[str, Any]:
     """Return what a run came to, as `--json` prints it (`derush.run/1`)."""
-    tasks = sorted(result.tasks, key=lambda task: task.step.id)
+    order = {stage_id: number for number, stage_id in enumerate(dict.fromkeys(t.stage.id for t in result.tasks))}
+    tasks = sorted(result.tasks, key=lambda task: (task.stage.spec is None, task.stage.label, order[task.stage.id]))
     return {
         "schema": "derush.run/1",
+        "execution_id": result.run_id,
+        "status": result.status,
         "exit_code": int(result.exit_code),
         "seconds": round(result.seconds, 3),
         "steps": _by_step(tasks),
         "failures": [
-            {"step": task.step.id, "item": task.item.path, "project": task.project, **task.outcome.error}
+            {"step": task.stage.label, "item": task.item.path, "project": task.project, **task.outcome.error}
             for task in tasks
-            if task.outcome and task.outcome.error
+            if task.outcome and task.outcome.status == "failed" and task.outcome.error
         ],
         "skipped": [
-            {"step": task.step.id, "item": task.item.path, "reason": task.outcome.message}
+            {"step": task.stage.label, "item": task.item.path, "reason": task.outcome.message}
             for task in tasks
-            if task.outcome and task.outcome.status == "skipped"
+            if task.outcome and task.outcome.status == "skipped" and not task.stage.is_check
         ],
         "warnings": result.warnings,
         "artefacts": result.artefacts,
@@ -50,7 +53,9 @@ def _by_step(tasks: list[Task]) -> dict[str, dict[str, Any]]:
     """Return for each step its title, how its tasks ended, and the seconds they took, one added to the other."""
     found: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        entry = found.setdefault(task.step.id, {"title": task.step.title, "seconds": 0.0, "counts": Counter()})
+        if task.stage.is_check:
+            continue
+        entry = found.setdefault(task.stage.label, {"title": task.stage.title, "seconds": 0.0, "counts": Counter()})
         entry["counts"][task.outcome.status if task.outcome else "interrupted"] += 1
         entry["seconds"] = round(entry["seconds"] + (task.outcome.seconds if task.outcome else 0.0), 3)
     return found
@@ -65,7 +70,9 @@ def print_summary(console: Console, told: dict[str, Any], settings: Settings) ->
     _print_failures(console, told["failures"])
     _print_warnings(console, told["warnings"])
     if told["exit_code"] == Exit.INTERRUPTED:
-        console.print("[yellow]Interrupted.[/] Nothing half done is left: run the same command again to go on.")
+        console.print(
+            f"[yellow]Interrupted.[/] Nothing half done is left: `derush resume {told['execution_id']}` goes on."
+        )
     made = sum(artefact["bytes"] for artefact in told["artefacts"])
     console.print(f"Made {len(told['artefacts'])} files ({made / 1e6:.1f} MB) in {told['seconds']:.1f} s")
     for name, place in (("Projects", settings.projects_dir), ("Delivered", settings.output_dir),
@@ -85,7 +92,7 @@ def _table(title: str, steps: dict[str, dict[str, Any]]) -> Table:
             f"[{STATUS_COLOURS.get(status, 'red')}]{count} {status.replace('_', ' ')}[/]"
             for status, count in entry["counts"].items()
         )
-        table.add_row(f"[{COLOURS[step_id]}]{step_id}[/]", entry["title"], f"{entry['seconds']:.1f} s", counts)
+        table.add_row(f"[{colour_of(step_id)}]{step_id}[/]", entry["title"], f"{entry['seconds']:.1f} s", counts)
     return table
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.integration.miniature import Miniature, make_miniature
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     own = {
         "DERUSH_ENV_FILE": str(folder / "no.env"), "PROJECTS_DIR": str(folder / "projets_extraits"),
         "OUTPUT_DIR": str(folder / "output"), "ARCHIVES_DIR": str(folder / "archives"), "LOGS_DIR": str(folder / "logs"),
+        "DATA_DIR": str(folder / "data"),
         "LEMONFOX_API_KEY": "",
     }  # fmt: skip
     made = Demo({}, {**os.environ, **own}, folder)
@@ -59,3 +61,9 @@ def truth() -> dict[str, Any]:
     """What the footage holds, by construction and by hand: clip name without suffix -> facts."""
     listed = json.loads((REPOSITORY / "samples" / "truth.json").read_text())
     return {Path(clip["file"]).stem: clip for clip in listed["clips"]}
+
+
+@pytest.fixture
+def miniature(tmp_path: Path, places: dict[str, str]) -> Miniature:
+    """A Derush whose seven steps take milliseconds."""
+    return make_miniature(tmp_path, places)

@@ -1,176 +1,373 @@
-"""The runner over real worker processes: a step without a model, in every way a worker can end."""
+"""The runner over real processes, in every way a worker, a run or a person can behave."""
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import os
 import signal
-import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from config.catalog import environments, steps
-from config.contract import Exit
-from services.cli.console import Silence
-from services.environments import Environment
-from services.flow import Flow, Task
-from services.supervisor import Options, Result, Supervisor
-from services.worker import WorkItem
-from tests.conftest import REPOSITORY, is_alive, wait_until
+from tests.conftest import is_alive, wait_until
+from tests.integration.miniature import ALL_STEPS, Miniature, interrupt
 
-FAKE = str(REPOSITORY / "tests" / "fakes" / "fake_step.py")
+LATER = ("STEP3", "STEP4", "STEP5", "STEP6")
 
 
-class Watching(Silence):
-    """A listener that lets a test wait for what happens."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-        self.progressed = threading.Event()
-        self.lines: list[str] = []
-
-    def task_started(self, task: Task) -> None:
-        self.started.append(Path(task.item.path).name)
-
-    def task_progress(self, task: Task, done: float, total: float, unit: str, message: str) -> None:
-        self.progressed.set()
-
-    def log_line(self, step_id: str, line: str) -> None:
-        self.lines.append(line)
+def failures(told: dict) -> dict[str, str]:
+    return {f"{failure['step']} {Path(failure['item']).stem}": failure["code"] for failure in told["failures"]}
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """The environment this test runs under, and folders of its own."""
-    import sys
-
-    for name in ("PROJECTS_DIR", "LOGS_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    monkeypatch.setenv("DERUSH_ENV_FILE", str(tmp_path / "no.env"))
-    return Environment(environments()["env"], Path(sys.prefix), "auto")
+def counted(told: dict) -> dict[str, dict[str, int]]:
+    return {step_id: entry["counts"] for step_id, entry in told["steps"].items()}
 
 
-def supervisor(
-    home: Environment, folder: Path, names: list[str], watching: Watching | None = None, **options: object
-) -> Supervisor:
-    """A run of one fake step over files with these names."""
-    spec = dataclasses.replace(steps()["STEP3"], script=FAKE, environment="env", after=(), stall_after=1.5)
-    flow = Flow(
-        ["STEP3"], {"STEP3": spec}, lambda step, project: [WorkItem("video", str(folder / n), project) for n in names]
+def test_videos_flow_through_seven_steps(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "a", "b", "c")))
+    assert told["exit_code"] == 0 and told["status"] == "succeeded"
+    assert counted(told) == {
+        "STEP1": {"done": 1}, "STEP2": {"done": 3}, **{step_id: {"done": 3} for step_id in LATER}, "STEP7": {"done": 1},
+    }  # fmt: skip
+    begun = [line for line in Path(miniature.variables["FAKE_COUNTS"]).read_text().splitlines() if "begin" in line]
+    assert begun.index("STEP3 a begin") < begun.index("STEP2 c begin"), (
+        "the first is analysed before the last is converted"
     )
-    flow.begin_with_project(str(folder))
-    return Supervisor(flow, {"env": home}, Options(**options), watching or Watching())  # type: ignore[arg-type]
+    assert set(miniature.tasks().values().__iter__().__next__()) == {"succeeded"}
+    assert len(list((miniature.folder / "logs" / "step3").glob("*.log"))) <= 2, "workers are kept for the next item"
 
 
-def statuses(result: Result) -> dict[str, str]:
-    return {Path(task.item.path).name: task.outcome.status if task.outcome else "open" for task in result.tasks}
+def test_a_second_run_does_nothing_and_force_does_all(miniature: Miniature) -> None:
+    archive = str(miniature.archive("p", "a"))
+    miniature.run(archive)
+    once = miniature.counts()
+    assert all(entry == {"up_to_date": 1} for entry in counted(miniature.run(archive)).values())
+    assert miniature.counts() == once
+    assert all(entry == {"done": 1} for entry in counted(miniature.run(archive, "--force")).values())
+    assert all(number == 2 for number in miniature.counts().values())
 
 
-def codes(result: Result) -> dict[str, str]:
-    return {Path(t.item.path).name: t.outcome.error["code"] for t in result.tasks if t.outcome and t.outcome.error}
+def test_a_failing_item_harms_only_itself(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "a", "fail-STEP3-b")))
+    assert failures(told) == {"STEP3 fail-STEP3-b": "said_so"}
+    assert counted(told)["STEP6"] == {"done": 1, "skipped": 1}
+    assert counted(told)["STEP7"] == {"done": 1}
+    assert told["exit_code"] == 1 and told["status"] == "failed"
 
 
-def test_one_worker_takes_every_item_and_its_log_is_followed(home: Environment, tmp_path: Path) -> None:
-    watching = Watching()
-    result = supervisor(home, tmp_path, ["a", "b", "c"], watching).run()
-    assert statuses(result) == {"a": "done", "b": "done", "c": "done"}
-    assert result.exit_code == Exit.OK
-    assert sorted(Path(str(a["path"])).name for a in result.artefacts) == ["a.STEP3", "b.STEP3", "c.STEP3"]
-    assert len(list((tmp_path / "logs_dir" / "step3").glob("*.log"))) == 1, "one worker, one log"
-    assert any("c: done" in line for line in watching.lines)
+def test_an_item_that_kills_its_worker_twice_is_set_aside(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "a", "die-STEP3-b", "c")))
+    assert failures(told) == {"STEP3 die-STEP3-b": "worker_died"}
+    assert miniature.tasks()["STEP3 die-STEP3-b"] == ["failed", "failed"]
+    assert counted(told)["STEP6"] == {"done": 2, "skipped": 1}
+    assert "signal 9" in told["failures"][0]["message"]
 
 
-def test_a_second_run_does_nothing(home: Environment, tmp_path: Path) -> None:
-    supervisor(home, tmp_path, ["a"]).run()
-    before = (tmp_path / "a.STEP3").stat().st_mtime_ns
-    assert statuses(supervisor(home, tmp_path, ["a"]).run()) == {"a": "up_to_date"}
-    assert (tmp_path / "a.STEP3").stat().st_mtime_ns == before
-    assert statuses(supervisor(home, tmp_path, ["a"], force=True).run()) == {"a": "done"}
+@pytest.mark.parametrize("name", ["dieonce-STEP4-a", "passing-STEP4-a"])
+def test_what_passes_is_tried_again_as_an_attempt_of_its_own(miniature: Miniature, name: str) -> None:
+    told = miniature.run(str(miniature.archive("p", name)))
+    assert told["exit_code"] == 0
+    assert miniature.tasks()[f"STEP4 {name}"] == ["failed", "succeeded"]
+    assert counted(told)["STEP4"] == {"done": 1}, "the summary counts what became of each item"
 
 
-def test_a_failing_item_harms_only_itself(home: Environment, tmp_path: Path) -> None:
-    result = supervisor(home, tmp_path, ["a", "fail_b", "c"]).run()
-    assert statuses(result) == {"a": "done", "fail_b": "failed", "c": "done"}
-    assert codes(result) == {"fail_b": "said_so"}
-    assert result.exit_code == Exit.SOME_FAILED
+def test_a_step_whose_workers_keep_dying_is_given_up(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", *(f"die-STEP3-{number}" for number in range(9)))))
+    codes = failures(told)
+    assert len(codes) == 9 and set(codes.values()) == {"worker_died", "step_given_up"}
+    assert miniature.counts()["STEP3 die-STEP3-0 begin"] <= 2
+    assert sum(number for line, number in miniature.counts().items() if line.startswith("STEP3")) == 5
+    assert counted(told)["STEP4"] == {"done": 9}, "other steps go on"
 
 
-def test_a_killed_worker_takes_only_its_item_with_it(home: Environment, tmp_path: Path) -> None:
-    result = supervisor(home, tmp_path, ["a", "die_b", "c"]).run()
-    assert statuses(result) == {"a": "done", "die_b": "failed", "c": "done"}
-    assert codes(result) == {"die_b": "worker_died"}
-    assert "signal 9" in str(next(t.outcome.error for t in result.tasks if t.outcome and t.outcome.error))
+def test_a_silent_worker_is_stopped_and_named(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "hang-STEP3-a", "b")))
+    assert failures(told) == {"STEP3 hang-STEP3-a": "stalled"}
+    assert counted(told)["STEP6"] == {"done": 1, "skipped": 1}
 
 
-def test_a_step_whose_workers_keep_dying_is_given_up(home: Environment, tmp_path: Path) -> None:
-    watching = Watching()
-    names = [f"die_{number}" for number in range(9)]
-    result = supervisor(home, tmp_path, names, watching).run()
-    assert set(statuses(result).values()) == {"failed"}
-    assert len(watching.started) == 5, "the other four are refused without starting a worker for each"
+def test_an_item_that_takes_too_long_is_stopped(miniature: Miniature) -> None:
+    path = miniature.folder / "steps.toml"
+    path.write_text(path.read_text().replace("timeout = 172800", "timeout = 1"))
+    told = miniature.run(str(miniature.archive("p", "slow-STEP6-a")))
+    assert failures(told) == {"STEP6 slow-STEP6-a": "timeout"}
+    assert not any(is_alive(int(pid)) for pid in (miniature.folder / "children").read_text().split())
 
 
-def test_a_silent_worker_is_stopped_and_named(home: Environment, tmp_path: Path) -> None:
-    result = supervisor(home, tmp_path, ["hang_a", "b"]).run()
-    assert statuses(result) == {"hang_a": "failed", "b": "done"}
-    assert codes(result) == {"hang_a": "stalled"}
+def test_a_missing_prerequisite_ends_the_step_once_with_its_remedy(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "missing-STEP3-a", "b", "c")))
+    assert set(failures(told).values()) == {"model_missing"}
+    assert told["exit_code"] == 3
+    assert sum(number for line, number in miniature.counts().items() if line.startswith("STEP3")) <= 2
 
 
-def test_a_missing_prerequisite_ends_the_step_once_with_its_remedy(home: Environment, tmp_path: Path) -> None:
-    watching = Watching()
-    result = supervisor(home, tmp_path, ["missing_a", "b", "c"], watching).run()
-    assert set(statuses(result).values()) == {"failed"}
-    assert set(codes(result).values()) == {"model_missing"}
-    assert result.exit_code == Exit.PREREQUISITE
-    assert watching.started == ["missing_a"]
+def test_fail_fast_begins_nothing_after_a_failure(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "fail-STEP2-a", "b", "c")), "--fail-fast", POOL_CPU="1")
+    assert counted(told)["STEP2"] == {"failed": 1, "skipped": 2}
+    again = miniature.derush("retry", "--json", POOL_CPU="1")
+    assert counted(json.loads(again.stdout))["STEP2"] == {"failed": 1, "skipped": 2}, "it fails again, and stops again"
 
 
-def test_fail_fast_begins_nothing_after_a_failure(home: Environment, tmp_path: Path) -> None:
-    result = supervisor(home, tmp_path, ["fail_a", "b", "c"], fail_fast=True).run()
-    assert statuses(result) == {"fail_a": "failed", "b": "skipped", "c": "skipped"}
-
-
-def test_a_dry_run_writes_nothing(home: Environment, tmp_path: Path) -> None:
-    result = supervisor(home, tmp_path, ["a"], dry_run=True).run()
-    assert statuses(result) == {"a": "would_run"}
-    assert not (tmp_path / "a.STEP3").exists()
+def test_a_dry_run_writes_nothing(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "a")), "--dry-run")
+    assert counted(told) == {"STEP1": {"would_run": 1}}
+    assert not miniature.counts() and not (miniature.projects / "p").exists()
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["Ctrl-C once", "Ctrl-C twice"])
-def test_an_interrupt_leaves_no_process_and_no_partial_file(home: Environment, tmp_path: Path, times: int) -> None:
-    watching = Watching()
-    run = supervisor(home, tmp_path, ["slow_a", "b"], watching)
+def test_an_interrupt_leaves_no_process_and_no_partial_file_and_resume_goes_on(
+    miniature: Miniature, times: int
+) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", "a", "slow-STEP5-b")))
+    wait_until((miniature.folder / "children").exists, 30, "the slow one at work")
+    wait_until(lambda: miniature.counts()["STEP6 a end"] == 1, 30, "the other one done")
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    wait_until(lambda: not miniature.processes(), 5, "every process gone")
+    assert not any(is_alive(int(pid)) for pid in (miniature.folder / "children").read_text().split())
+    if times == 1:
+        assert not list(miniature.projects.rglob("half"))
+    assert miniature.status() == "interrupted"
+    before = miniature.counts()
+    resumed = miniature.start("resume", "--json")
+    wait_until(lambda: miniature.counts()["STEP5 slow-STEP5-b begin"] == 2, 30, "the slow one at work again")
+    assert interrupt(resumed) == 130
+    assert miniature.counts() - before == {"STEP5 slow-STEP5-b begin": 1}, "only what was at work was begun again"
 
-    def interrupt() -> None:
-        assert watching.progressed.wait(20)
-        for _ in range(times):
-            run.interrupt()
 
-    threading.Thread(target=interrupt).start()
-    result = run.run()
-    assert result.exit_code == Exit.INTERRUPTED
-    children = [int(line) for line in (tmp_path / "children").read_text().split()]
-    wait_until(lambda: not any(is_alive(pid) for pid in children), 5, "the worker's own child is gone")
-    assert not (tmp_path / "slow_a.STEP3").exists()
-    assert not list(tmp_path.rglob("*.tmp"))
+def test_what_a_killed_worker_left_is_swept_up_by_the_next(miniature: Miniature) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP3-a")))
+    wait_until((miniature.folder / "children").exists, 30, "at work")
+    (worker,) = miniature.workers("STEP3")
+    os.kill(worker, signal.SIGKILL)  # the worker alone: what it started lives on
+    children = miniature.folder / "children"
+    wait_until(lambda: len(children.read_text().split()) == 2, 30, "the second attempt at work")
+    first, second = (int(pid) for pid in children.read_text().split())
+    assert not is_alive(first), "what the worker had started is ended with it"
+    assert is_alive(second)
+    assert interrupt(process) == 130
+    assert not list(miniature.projects.rglob("half"))
 
 
-def test_what_a_killed_worker_left_is_swept_up_by_the_next(home: Environment, tmp_path: Path) -> None:
-    watching = Watching()
-    run = supervisor(home, tmp_path, ["slow_a"], watching)
+def test_pause_finishes_what_runs_and_starts_nothing_new(miniature: Miniature) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", *"abcdef")), FAKE_SECONDS="0.3")
+    miniature.wait_for_begin("STEP2")
+    assert miniature.derush("pause").returncode == 0
+    wait_until(lambda: _held(miniature) == "paused", 10, "the run paused")
+    wait_until(lambda: _running(miniature) == 0, 10, "what was at work finished")
+    quiet = miniature.counts()
+    assert json.loads(miniature.derush("status", "--json").stdout)["held"]["code"] == "paused"
+    assert miniature.counts() == quiet, "nothing was begun meanwhile"
+    assert all(quiet[line.replace("begin", "end")] == 1 for line in quiet if line.endswith("begin"))
+    assert miniature.derush("resume").returncode == 0
+    out, _ = process.communicate(timeout=60)
+    assert json.loads(out)["exit_code"] == 0
+    assert set(miniature.counts().values()) == {1}
 
-    def kill() -> None:
-        assert watching.progressed.wait(20)
-        os.kill(run._workers["STEP3"].pid, signal.SIGKILL)  # the worker alone: what it started lives on
 
-    threading.Thread(target=kill).start()
-    assert codes(run.run()) == {"slow_a": "worker_died"}
-    children = [int(line) for line in (tmp_path / "children").read_text().split()]
-    assert not any(is_alive(pid) for pid in children), "what the worker had started is ended with it"
-    assert list((tmp_path / ".derush" / "tmp").glob("*")), "a kill leaves its scratch folder behind"
-    again = Watching()
-    second = supervisor(home, tmp_path, ["slow_a"], again)
-    threading.Thread(target=lambda: (again.progressed.wait(20), second.interrupt())).start()
-    second.run()
-    assert not list((tmp_path / ".derush" / "tmp").glob("*"))
+def _held(miniature: Miniature) -> str | None:
+    held = miniature.rows("SELECT held FROM executions WHERE id = ?", miniature.newest())[0][0]
+    return (json.loads(held) or {}).get("code") if held else None
+
+
+def _running(miniature: Miniature) -> int:
+    return int(miniature.rows("SELECT count(*) FROM executions WHERE kind = 'task' AND status = 'running'")[0][0])
+
+
+def test_one_video_is_cancelled_and_the_rest_goes_on(miniature: Miniature) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", "a", "slow-STEP3-b")))
+    wait_until((miniature.folder / "children").exists, 30, "at work")
+    assert miniature.derush("cancel", "--video", "slow-STEP3-b").returncode == 0
+    out, _ = process.communicate(timeout=60)
+    told = json.loads(out)
+    assert counted(told)["STEP3"] == {"done": 1, "cancelled": 1}
+    assert counted(told)["STEP5"] == {"done": 1, "cancelled": 1}
+    assert counted(told)["STEP7"] == {"done": 1}
+    assert told["exit_code"] == 0 and told["status"] == "succeeded"
+
+
+def test_a_step_is_cancelled(miniature: Miniature) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP4-a", "b")))
+    wait_until((miniature.folder / "children").exists, 30, "at work")
+    assert miniature.derush("cancel", "--step", "4").returncode == 0
+    out, _ = process.communicate(timeout=60)
+    assert counted(json.loads(out))["STEP4"]["cancelled"] >= 1
+    assert counted(json.loads(out))["STEP3"] == {"done": 2}
+
+
+def test_a_run_is_cancelled(miniature: Miniature) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", "a", "slow-STEP3-b", "c")))
+    wait_until((miniature.folder / "children").exists, 30, "at work")
+    assert miniature.derush("cancel").returncode == 0
+    out, _ = process.communicate(timeout=60)
+    assert json.loads(out)["status"] == miniature.status() == "cancelled"
+    assert not miniature.processes()
+
+
+def test_retry_does_only_what_failed_and_what_depends_on_it(miniature: Miniature) -> None:
+    archive = miniature.archive("p", "a", "full-STEP4-b")
+    broken = miniature.folder / "full"
+    broken.touch()
+    told = miniature.run(str(archive))
+    assert failures(told) == {"STEP4 full-STEP4-b": "disk_full"}
+    once = miniature.counts()
+    broken.unlink()
+    again = json.loads(miniature.derush("retry", "--json").stdout)
+    assert again["exit_code"] == 0 and again["execution_id"] == told["execution_id"]
+    more = miniature.counts() - once
+    assert {line for line in more if "begin" in line} == {
+        "STEP4 full-STEP4-b begin", "STEP5 full-STEP4-b begin", "STEP6 full-STEP4-b begin",
+    }  # fmt: skip
+    assert miniature.tasks()["STEP4 full-STEP4-b"] == ["failed", "succeeded"]
+    assert miniature.tasks()["STEP4 a"] == ["succeeded"]
+
+
+def test_retry_from_a_step_on_does_that_and_what_follows_by_force(miniature: Miniature) -> None:
+    miniature.run(str(miniature.archive("p", "a", "b")))
+    once = miniature.counts()
+    again = json.loads(miniature.derush("retry", "--from", "STEP5", "--video", "a", "--json").stdout)
+    assert again["exit_code"] == 0
+    begun = {line for line in miniature.counts() - once if "begin" in line}
+    assert begun == {"STEP5 a begin", "STEP6 a begin", "STEP7 p begin"}
+
+
+def test_accept_lets_what_depends_on_a_failure_go_on(miniature: Miniature) -> None:
+    told = miniature.run(str(miniature.archive("p", "a", "fail-STEP4-b")))
+    assert counted(told)["STEP6"] == {"done": 1, "skipped": 1}
+    again = json.loads(miniature.derush("accept", "--video", "fail-STEP4-b", "--json").stdout)
+    assert again["exit_code"] == 0 and again["failures"] == []
+    assert counted(again)["STEP6"] == {"done": 2}
+    assert miniature.tasks()["STEP4 fail-STEP4-b"] == ["accepted"]
+
+
+def test_a_full_disk_pauses_the_run_which_goes_on_by_itself(miniature: Miniature) -> None:
+    (miniature.folder / "full").touch()
+    free = os.statvfs(miniature.folder).f_bavail * os.statvfs(miniature.folder).f_frsize / 1e9
+    process = miniature.start(
+        "run", "--json", str(miniature.archive("p", "full-STEP3-a")), DISK_RESERVE_GB=f"{free + 1000:.3f}"
+    )
+    wait_until(lambda: miniature.status() and _held(miniature) == "disk_full", 30, "the run waits for room")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    (miniature.folder / "full").unlink()
+    again = json.loads(miniature.derush("resume", "--json").stdout)
+    assert again["exit_code"] == 0, "the interrupted task goes on when there is room"
+    assert miniature.tasks()["STEP3 full-STEP3-a"] == ["succeeded"], "waiting for room is no attempt"
+
+
+def test_runs_queue_by_priority(miniature: Miniature) -> None:
+    first = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP2-a")))
+    wait_until((miniature.folder / "children").exists, 30, "the first at work")
+    low = miniature.start("run", "--json", str(miniature.archive("q", "low")))
+    wait_until(lambda: _queued(miniature) == 1, 30, "the second queued")
+    high = miniature.start("run", "--json", "--priority", "5", str(miniature.archive("r", "high")))
+    wait_until(lambda: _queued(miniature) == 2, 30, "the third queued")
+    assert interrupt(first) == 130
+    for process in (low, high):
+        out, err = process.communicate(timeout=60)
+        assert json.loads(out)["exit_code"] == 0, err
+    lines = Path(miniature.variables["FAKE_COUNTS"]).read_text().splitlines()
+    assert lines.index("STEP1 r begin") < lines.index("STEP1 q begin"), "the more urgent one went first"
+
+
+def _queued(miniature: Miniature) -> int:
+    return int(miniature.rows("SELECT count(*) FROM executions WHERE kind = 'run' AND status = 'queued'")[0][0])
+
+
+@pytest.mark.parametrize("most", ["1", "2"], ids=["one at a time", "two at a time"])
+def test_two_runs_on_the_same_inputs_at_the_same_moment_do_the_work_once(miniature: Miniature, most: str) -> None:
+    archive = str(miniature.archive("p", *"abc"))
+    both = [miniature.start("run", "--json", archive, MAX_CONCURRENT_RUNS=most, FAKE_SECONDS="0.05") for _ in range(2)]
+    told = [json.loads(process.communicate(timeout=90)[0]) for process in both]
+    assert [each["exit_code"] for each in told] == [0, 0]
+    assert set(miniature.counts().values()) == {1}
+    statuses = [{status for counts in counted(each).values() for status in counts} for each in told]
+    assert {"up_to_date"} in statuses, "one of them found everything done"
+
+
+def test_a_second_run_on_a_busy_project_is_refused_by_choice(miniature: Miniature) -> None:
+    archive = str(miniature.archive("p", "slow-STEP3-a"))
+    first = miniature.start("run", "--json", archive)
+    wait_until((miniature.folder / "children").exists, 30, "the first at work")
+    told = miniature.run(archive, "--if-busy", "refuse", MAX_CONCURRENT_RUNS="2")
+    assert told["exit_code"] == 3
+    assert {failure["code"] for failure in told["failures"]} == {"project_busy"}
+    assert interrupt(first) == 130
+
+
+def test_a_detached_run_outlives_its_starter(miniature: Miniature) -> None:
+    started = miniature.derush("run", "--detach", str(miniature.archive("p", "a")))
+    run_id = started.stdout.strip()
+    assert started.returncode == 0 and run_id.startswith("exec_")
+    wait_until(lambda: miniature.status(run_id) == "succeeded", 60, "the run done")
+    assert miniature.counts()["STEP7 p end"] == 1
+
+
+def test_a_plan_is_edited_and_carried_out(miniature: Miniature) -> None:
+    archive = miniature.archive("p", "a")
+    planned = miniature.derush("plan", "--workflow", "full", "--file", str(archive))
+    path = miniature.folder / "plan.yaml"
+    path.write_text(
+        planned.stdout.replace("validation:\n  - [derush", 'validation:\n  - [python, -c, "print(6 * 7)"]\n  - [derush')
+    )
+    dry = miniature.derush("run", "--plan", str(path), "--dry-run", "--json")
+    assert json.loads(dry.stdout)["exit_code"] == 0 and not miniature.counts()
+    told = json.loads(miniature.derush("run", "--plan", str(path), "--json").stdout)
+    assert told["exit_code"] == 0, told["failures"]
+    commands = miniature.rows(
+        "SELECT stage, status, message FROM executions WHERE run_id = ? AND kind = 'task' AND step IS NULL",
+        miniature.newest(),
+    )
+    assert ("validation.1", "succeeded", "42") in commands
+    assert {status for _, status, _ in commands} == {"succeeded"}
+
+
+def test_a_failing_validation_fails_the_run(miniature: Miniature) -> None:
+    archive = miniature.archive("p", "a")
+    planned = miniature.derush("plan", "--workflow", "full", "--file", str(archive))
+    path = miniature.folder / "plan.yaml"
+    path.write_text(
+        planned.stdout.replace(
+            "validation:\n  - [derush", 'validation:\n  - [python, -c, "raise SystemExit(9)"]\n  - [derush'
+        )
+    )
+    told = json.loads(miniature.derush("run", "--plan", str(path), "--json").stdout)
+    assert told["exit_code"] == 1
+    assert [(failure["step"], failure["code"]) for failure in told["failures"]] == [("validation.1", "check_failed")]
+    assert counted(told)["STEP7"] == {"done": 1}
+
+
+def test_the_tree_of_executions_is_whole(miniature: Miniature) -> None:
+    miniature.run(str(miniature.archive("p", "a", "fail-STEP5-b")))
+    run_id = miniature.newest()
+    rows = miniature.rows("SELECT id, parent_execution_id, run_id, kind, step, status FROM executions")
+    ids = {row[0]: row for row in rows}
+    for execution_id, parent, root, kind, _step, _status in rows:
+        assert root == run_id
+        assert (parent is None) == (execution_id == run_id)
+        if kind == "task":
+            assert ids[parent][3] == "step" and ids[ids[parent][1]][3] == "run"
+    steps = {row[4]: row[5] for row in rows if row[3] == "step" and row[4]}
+    assert steps == {step_id: "failed" if step_id == "STEP5" else "succeeded" for step_id in ALL_STEPS}
+    order = [row[0] for row in miniature.rows("SELECT event FROM events ORDER BY id")]
+    assert order[0] == "run_queued" and order[1] == "run_started" and order[-1] == "run_ended"
+    assert (
+        order.count("task_started")
+        == order.count("task_ended")
+        - miniature.rows("SELECT count(*) FROM executions WHERE kind = 'task' AND status = 'skipped'")[0][0]
+    )
+
+
+def test_a_run_is_not_slowed_by_looking_at_it(miniature: Miniature) -> None:
+    started = time.monotonic()
+    process = miniature.start("run", "--json", str(miniature.archive("p", *(f"v{number}" for number in range(30)))))
+    looks = 0
+    while process.poll() is None:
+        looks += miniature.derush("status", "--json").returncode == 0
+    out, err = process.communicate(timeout=60)
+    assert json.loads(out)["exit_code"] == 0, err
+    assert looks >= 1 and time.monotonic() - started < 60

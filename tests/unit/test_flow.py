@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from config.catalog import steps
-from services.flow import Flow, Outcome, Task, waits_for
-from services.supervisor import chosen_steps
-from services.worker import WorkItem
+from services.flow import Flow, Outcome, Task
+from services.items import WorkItem
+from services.planner import chosen_steps, make_plan, workflows
+from services.plans import Plan
+from services.stages import Stage, stages_of
 
 ALL = list(steps())
 ARCHIVE = WorkItem("archive", "/in/a.zip")
 PROJECT = "/work/a"
 
 
-def flow(chosen: list[str], found: dict[str, list[WorkItem]] | None = None) -> Flow:
-    return Flow(chosen, steps(), lambda step, project: (found or {}).get(step.id, []))
+def flow(chosen: list[str], found: dict[str, list[WorkItem]] | None = None, **changes: object) -> Flow:
+    """A flow of these steps, without the tests and the validation of the workflow."""
+    plan = make_plan(workflows()["full"], objective="test", files=["/in"], steps=chosen)
+    stages = {stage.id: stage for stage in stages_of(plan).values() if stage.spec}
+    for stage_id, change in changes.items():
+        stages[stage_id] = dataclasses.replace(stages[stage_id], **change)  # type: ignore[arg-type]
+    return Flow(stages, lambda step, project: (found or {}).get(step.id, []))
+
+
+def label(task: Task) -> str:
+    return f"{task.stage.label} {task.item.path.rpartition('/')[2]}"
 
 
 def take(flow: Flow) -> list[str]:
-    """Take everything that is ready: `STEP3 v1`."""
+    """Take everything that is ready, later stages first: `STEP3 v1`."""
     taken = []
-    while task := flow.next_ready():
-        taken.append(f"{task.step.id} {task.item.path.rpartition('/')[2]}")
+    for stage_id in reversed(flow.stages):
+        while task := flow.next_ready(stage_id):
+            taken.append(label(task))
     return taken
 
 
+def task_of(flow: Flow, step_id: str, path: str) -> Task:
+    return flow.tasks[step_id.lower(), path]
+
+
 def end(flow: Flow, step_id: str, path: str, status: str = "done") -> list[str]:
-    return [
-        f"{t.step.id} {t.item.path.rpartition('/')[2]}" for t in flow.end(flow.tasks[step_id, path], Outcome(status))
-    ]
+    return [label(task) for task in flow.end(task_of(flow, step_id, path), Outcome(status))]
 
 
 def extracted(*originals: str) -> Flow:
@@ -38,14 +54,14 @@ def extracted(*originals: str) -> Flow:
     made.begin_with_archive(ARCHIVE)
     assert take(made) == ["STEP1 a.zip"]
     for name in originals:
-        made.discovered(made.tasks["STEP1", ARCHIVE.path], WorkItem("original", f"{PROJECT}/{name}", PROJECT))
+        made.discovered(task_of(made, "STEP1", ARCHIVE.path), WorkItem("original", f"{PROJECT}/{name}", PROJECT))
     assert take(made) == [], "nothing begins on what an archive brings before the archive is done"
     end(made, "STEP1", ARCHIVE.path)
     return made
 
 
 def convert(made: Flow, original: str, video: str) -> None:
-    made.discovered(made.tasks["STEP2", f"{PROJECT}/{original}"], WorkItem("video", f"{PROJECT}/{video}", PROJECT))
+    made.discovered(task_of(made, "STEP2", f"{PROJECT}/{original}"), WorkItem("video", f"{PROJECT}/{video}", PROJECT))
     end(made, "STEP2", f"{PROJECT}/{original}")
 
 
@@ -94,11 +110,10 @@ def test_a_failed_archive_ends_the_run() -> None:
     take(made)
     end(made, "STEP1", ARCHIVE.path, "failed")
     assert made.is_over()
-    assert not made.may_get_more("STEP2")
+    assert not made.may_get_more("step2")
 
 
 def test_steps_that_were_not_chosen_are_looked_through() -> None:
-    assert waits_for("STEP6", ["STEP1", "STEP2", "STEP3", "STEP6"], steps()) == {"STEP2", "STEP3"}
     videos = {"STEP3": [WorkItem("video", f"{PROJECT}/v1", PROJECT)]}
     made = flow(["STEP3", "STEP6"], videos)
     made.begin_with_archive(WorkItem("archive", "/in/a.zip", PROJECT))
@@ -111,7 +126,7 @@ def test_without_step2_an_archive_brings_the_proxies_that_are_there() -> None:
     made = flow(["STEP1", "STEP3"], {"STEP3": [WorkItem("video", f"{PROJECT}/v1", PROJECT)]})
     made.begin_with_archive(ARCHIVE)
     take(made)
-    made.discovered(made.tasks["STEP1", ARCHIVE.path], WorkItem("original", f"{PROJECT}/o1", PROJECT))
+    made.discovered(task_of(made, "STEP1", ARCHIVE.path), WorkItem("original", f"{PROJECT}/o1", PROJECT))
     end(made, "STEP1", ARCHIVE.path, "up_to_date")
     assert take(made) == ["STEP3 v1"]
 
@@ -135,12 +150,157 @@ def test_a_project_that_is_named_twice_is_worked_on_once() -> None:
     assert take(alone) == ["STEP7 a"]
 
 
-def test_later_steps_go_first() -> None:
+def test_projects_go_one_after_the_other_and_large_files_first() -> None:
+    made = flow(ALL)
+    for project, sizes in (("a", {"small": 1, "large": 9}), ("b", {"huge": 99})):
+        made.begin_with_archive(WorkItem("archive", f"/in/{project}.zip"))
+        bringing = task_of(made, "STEP1", f"/in/{project}.zip")
+        for name, size in sizes.items():
+            made.discovered(bringing, WorkItem("original", f"/work/{project}/{name}", f"/work/{project}", size))
+    take(made)
+    for project in "ab":
+        end(made, "STEP1", f"/in/{project}.zip")
+    assert take(made) == ["STEP2 large", "STEP2 small", "STEP2 huge"]
+
+
+def test_what_failed_is_done_again_and_all_that_comes_after_it() -> None:
     made = extracted("o1", "o2")
-    first = made.next_ready()
-    assert isinstance(first, Task)
+    take(made)
+    for number in "12":
+        convert(made, f"o{number}", f"v{number}")
+        take(made)
+        end(made, "STEP3", f"{PROJECT}/v{number}")
+    assert end(made, "STEP4", f"{PROJECT}/v1", "failed") == ["STEP5 v1", "STEP6 v1"]
+    for step_id in ("STEP4", "STEP5", "STEP6"):
+        take(made)
+        end(made, step_id, f"{PROJECT}/v2")
+    take(made)
+    end(made, "STEP7", PROJECT)
+    assert made.is_over()
+    again = made.redo(task_of(made, "STEP4", f"{PROJECT}/v1"), force=False)
+    assert sorted(label(task) for task in again) == ["STEP4 v1", "STEP5 v1", "STEP6 v1", "STEP7 a"]
+    attempts = {label(task): task.attempt for task in again}
+    assert attempts == {"STEP4 v1": 2, "STEP5 v1": 1, "STEP6 v1": 1, "STEP7 a": 2}, "what never began is no new attempt"
+    for step_id in ("STEP4", "STEP5", "STEP6"):
+        assert take(made) == [f"{step_id} v1"]
+        end(made, step_id, f"{PROJECT}/v1")
+    assert take(made) == ["STEP7 a"]
+
+
+def test_an_accepted_failure_lets_what_depends_on_it_go_on() -> None:
+    made = extracted("o1")
+    take(made)
     convert(made, "o1", "v1")
-    assert take(made)[0] == "STEP4 v1", "a video that was begun is finished before another one begins"
+    take(made)
+    end(made, "STEP3", f"{PROJECT}/v1")
+    assert end(made, "STEP4", f"{PROJECT}/v1", "failed") == ["STEP5 v1", "STEP6 v1", "STEP7 a"]
+    reopened = made.accept(task_of(made, "STEP4", f"{PROJECT}/v1"))
+    assert sorted(label(task) for task in reopened) == ["STEP5 v1", "STEP6 v1", "STEP7 a"]
+    assert take(made) == ["STEP5 v1"]
+
+
+def test_accepting_one_of_two_failures_is_not_enough() -> None:
+    made = extracted("o1")
+    take(made)
+    convert(made, "o1", "v1")
+    take(made)
+    end(made, "STEP3", f"{PROJECT}/v1", "failed")
+    end(made, "STEP4", f"{PROJECT}/v1", "failed")
+    made.accept(task_of(made, "STEP4", f"{PROJECT}/v1"))
+    assert take(made) == []
+    assert made.is_over()
+    made.accept(task_of(made, "STEP3", f"{PROJECT}/v1"))
+    assert take(made) == ["STEP5 v1"]
+
+
+def test_an_optional_stage_may_fail() -> None:
+    made = flow(ALL, step4={"is_optional": True})
+    made.begin_with_archive(ARCHIVE)
+    take(made)
+    made.discovered(task_of(made, "STEP1", ARCHIVE.path), WorkItem("original", f"{PROJECT}/o1", PROJECT))
+    end(made, "STEP1", ARCHIVE.path)
+    take(made)
+    convert(made, "o1", "v1")
+    take(made)
+    assert end(made, "STEP4", f"{PROJECT}/v1", "failed") == []
+    end(made, "STEP3", f"{PROJECT}/v1")
+    assert take(made) == ["STEP5 v1"]
+
+
+def planned(**parts: object) -> Flow:
+    """A flow of a plan written by hand; both videos of the project are there already."""
+    videos = [WorkItem("video", f"{PROJECT}/v{number}", PROJECT) for number in (1, 2)]
+    plan = Plan.from_record({"schema": "derush.plan/1", "workflow": "mine", "objective": "test", **parts})
+    made = Flow(stages_of(plan), lambda step, project: videos)
+    made.begin_with_project(PROJECT)
+    made.start()
+    return made
+
+
+def step_task(step_id: str, *depends: str, **more: object) -> dict[str, object]:
+    files = [] if depends else [PROJECT]
+    return {"id": step_id.lower(), "name": step_id, "step": step_id, "depends": list(depends), "files": files, **more}
+
+
+def command_task(name: str, *depends: str) -> dict[str, object]:
+    return {"id": name, "name": name, "command": ["true"], "environment": "env", "depends": list(depends)}
+
+
+def test_a_command_waits_for_the_whole_stage_and_what_follows_waits_for_it() -> None:
+    made = planned(sequential_tasks=[
+        step_task("STEP3"), command_task("notify", "step3"), step_task("STEP5", "notify"),
+    ])  # fmt: skip
+    assert take(made) == ["STEP3 v1", "STEP3 v2"]
+    end(made, "STEP3", f"{PROJECT}/v1")
+    assert take(made) == [], "the command waits for the other video"
+    end(made, "STEP3", f"{PROJECT}/v2", "failed")
+    assert take(made) == ["notify notify"]
+    made.end(made.tasks["notify", "notify"], Outcome("done"))
+    assert take(made) == ["STEP5 v1"], "v2 was lost before the command"
+
+
+def test_tests_and_validation_come_last_and_are_left_out_where_something_failed() -> None:
+    check = ["derush", "verify", "{projects}"]
+    parts = {"sequential_tasks": [step_task("STEP3", test=check)], "validation": [check]}
+    made = planned(**parts)
+    take(made)
+    for number in "12":
+        end(made, "STEP3", f"{PROJECT}/v{number}")
+    assert take(made) == ["step3.test step3.test"]
+    made.end(made.tasks["step3.test", "step3.test"], Outcome("done"))
+    assert take(made) == ["validation.1 validation.1"]
+    failing = planned(**parts)
+    take(failing)
+    end(failing, "STEP3", f"{PROJECT}/v1")
+    assert end(failing, "STEP3", f"{PROJECT}/v2", "failed") == ["step3.test step3.test", "validation.1 validation.1"]
+    assert failing.is_over()
+
+
+def test_a_restored_flow_goes_on_where_it_was() -> None:
+    made = flow(ALL)
+    archive = made.restore("step1", ARCHIVE, PROJECT, None)
+    original = made.restore("step2", WorkItem("original", f"{PROJECT}/o1", PROJECT), PROJECT, archive)
+    whole = made.restore("step7", WorkItem("project", PROJECT, PROJECT), PROJECT, archive)
+    videos = [
+        made.restore(stage_id, WorkItem("video", f"{PROJECT}/v1", PROJECT), PROJECT, original)
+        for stage_id in ("step3", "step4", "step5", "step6")
+    ]
+    for task in (archive, original, videos[0]):
+        made.restored(task, attempt=1, force=False, outcome=Outcome("done"))
+    for task in (whole, *videos[1:]):
+        made.restored(task, attempt=1, force=False, outcome=None)
+    made.go_on()
+    assert take(made) == ["STEP4 v1"], "what was done is not done again, what was at work begins anew"
+    end(made, "STEP4", f"{PROJECT}/v1")
+    assert take(made) == ["STEP5 v1"]
+
+
+def test_stages_know_what_comes_before_them() -> None:
+    stages = stages_of(
+        make_plan(workflows()["full"], objective="test", files=["/in"], steps=["STEP1", "STEP2", "STEP3", "STEP6"])
+    )
+    assert isinstance(stages["step6"], Stage)
+    assert stages["step6"].before == {"step3"}
 
 
 @pytest.mark.parametrize(

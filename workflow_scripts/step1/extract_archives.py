@@ -67,11 +67,11 @@ def bring(step: Step, task: Task, registry: Registry) -> None:
     identity = identify(task.item.path)
     sha256 = registry.sha256_of(identity)
     delivered = registry.delivery_of(sha256)
-    if delivered and not step.force:
+    if delivered and not task.force:
         task.settle("up_to_date", f"delivered already to {delivered}; --force extracts it again")
         return
     project = registry.project_of(sha256)
-    if project and not step.force:
+    if project and not task.force:
         task.settle("up_to_date", f"extracted already as {project.name}")
     elif step.dry_run:
         task.settle("skipped", "would be extracted")

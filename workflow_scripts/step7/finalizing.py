@@ -53,7 +53,7 @@ class Finalizing:
         archivable = [(subject_of(clip), artefacts_of(clip.video)) for clip in contents.complete]
         unarchived = [each for each in archivable if self._archiver.same(*each) is None]
         delivery = Delivery(self._output() / self._project.name)
-        pending = list(contents.files) if self._step.force else delivery.pending(contents.files)
+        pending = list(contents.files) if self._task.force else delivery.pending(contents.files)
         removes = self._settings.finalize_mode == "move" and self._may_remove(contents)
         if not (pending or unarchived or removes):
             self._task.settle("up_to_date", "delivered and archived already")

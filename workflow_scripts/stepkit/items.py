@@ -15,11 +15,15 @@ from workflow_scripts.stepkit.projects import Project
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to work on. `kind` is archive, original, video or project; `project` is its project's folder, once it has one."""
+    """One thing to work on. `kind` is archive, original, video or project; `project` is its project's folder, once it has one.
+
+    `force`: do it again even where it is up to date.
+    """
 
     kind: str
     path: Path
     project: Path | None = None
+    force: bool = False
 
     @property
     def key(self) -> str:
@@ -32,7 +36,7 @@ class Item:
 
 
 def item_from(value: Any, kind: str) -> Item:
-    """Make an item of a JSON value: a path, or an object with `path` and perhaps `kind` and `project`.
+    """Make an item of a JSON value: a path, or an object with `path` and perhaps `kind`, `project` and `force`.
 
     Raises UsageError when it is neither.
     """
@@ -41,7 +45,7 @@ def item_from(value: Any, kind: str) -> Item:
     if isinstance(value, dict) and isinstance(value.get("path"), str) and value["path"]:
         project = value.get("project")
         owner = Path(project) if isinstance(project, str) else None
-        return Item(str(value.get("kind") or kind), Path(value["path"]).absolute(), owner)
+        return Item(str(value.get("kind") or kind), Path(value["path"]).absolute(), owner, value.get("force") is True)
     raise UsageError(
         "bad_item", f"Not an item: {value!r:.200}.", 'Give a path, or an object like {"path": "/a/clip.mp4"}.'
     )

@@ -53,6 +53,11 @@ class Task:
         return self.item.path.name if owner in (None, self.item.path) else f"{owner.name}/{self.item.path.name}"
 
     @property
+    def force(self) -> bool:
+        """Whether it is to be done again even where it is up to date."""
+        return self._step.force or self.item.force
+
+    @property
     def video(self) -> Video:
         """The video that the item (a proxy) is. Raises ItemError when it is no proxy."""
         return video_of(self.item.path)
@@ -106,7 +111,7 @@ class Task:
             {model: _model_sha256(model) for model in models},
             {record.relative(path): record.fingerprint(path) for path in inputs},
         )
-        if not self._step.force and record.is_current(self._key):
+        if not self.force and record.is_current(self._key):
             self.settle("up_to_date", "unchanged")
         elif self._step.dry_run:
             self.settle("skipped", "would be done")

@@ -1,0 +1,68 @@
+"""Who works on what: a claim on a project or an archive, held by one run at a time.
+
+A claim is a locked file below the work directory. The kernel gives the lock up when its process ends, however it ends, so
+a claim is never left behind; and two installations with one work directory see each other's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+class Claims:
+    """The claims of one run, on subjects named by their absolute path."""
+
+    def __init__(self, projects_dir: Path, run_id: str) -> None:
+        self._folder = projects_dir / ".derush" / "claims"
+        self._run_id = run_id
+        self._taken: dict[str, int] = {}
+
+    def take(self, subject: str) -> bool:
+        """Claim a subject; False while another run has it. What is claimed already stays so."""
+        if subject in self._taken:
+            return True
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(subject)
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            if _is_still(descriptor, path):
+                break
+            os.close(descriptor)  # it was given up, and removed, between opening and locking
+        os.truncate(descriptor, 0)
+        os.write(descriptor, self._run_id.encode())
+        self._taken[subject] = descriptor
+        return True
+
+    def holder(self, subject: str) -> str:
+        """Return the id of the run that has, or had last, a subject; empty when none is known."""
+        try:
+            return self._path(subject).read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return ""
+
+    def give_up(self) -> None:
+        """Give all claims up."""
+        for subject, descriptor in self._taken.items():
+            with suppress(OSError):
+                self._path(subject).unlink()
+            os.close(descriptor)
+        self._taken.clear()
+
+    def _path(self, subject: str) -> Path:
+        return self._folder / hashlib.sha256(os.fsencode(subject)).hexdigest()[:32]
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,232 @@
+"""`derush status`, `history`, `show`: looking at runs, while they go on and after."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from config.contract import Exit
+from config.settings import load_settings
+from services.cli import status_view, tree_view
+from services.cli.carrying import open_store
+from services.cli.options import AsJson, console, named
+from services.cli.status_view import plain, short
+from services.errors import ServiceError
+from services.executions import STATUSES, Execution, Store
+from services.responses import GlobalStatus
+from services.status import elapsed_seconds, global_status
+from services.survival import settle_orphans
+
+_LOOK_SECONDS = 0.5
+"""How often `--watch` looks again; a run writes four times a second."""
+_PASSING = ("heartbeat_at", "elapsed_seconds", "remaining_seconds")
+"""What changes by itself as time goes by."""
+
+Id = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ID]",
+        help="A run, or a step or task of it; the beginning of its id is enough. `last`: the newest run.",
+    ),
+]
+
+
+def status(
+    execution_id: Id = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow the run until it ends; Ctrl-C stops looking only.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show how far a run is: each step, the items at hand, the time left, what failed and what to do about it.
+
+    Without an id: the newest run that goes on, else the newest. With [bold]--watch --json[/] one document a line, on change.
+    """
+    store = _store()
+    run_id = _run_meant(store, execution_id).id
+    if watch:
+        _watch(store, run_id, as_json)
+    elif as_json:
+        print(json.dumps(global_status(store, run_id).record(), indent=1))
+    else:
+        console.print(status_view.screen(global_status(store, run_id)), soft_wrap=False)
+    return Exit.OK
+
+
+def history(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many runs.")] = 20,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="ID", help="Only runs older than this one: the next page.")
+    ] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option("--status", metavar="STATUS", help="Only runs that are, for example, failed; repeatable."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="WORD", help="Only runs that mention this: a file, a project, a workflow."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the runs, newest first."""
+    store = _store()
+    statuses = named(status, {name: name for name in STATUSES}, "status") if status else []
+    older_than = _run_of(store, store.find(before)).id if before else None
+    found = store.runs(limit=limit + 1, before=older_than, status=statuses, text=text)
+    runs, next_before = found[:limit], found[limit - 1].id if len(found) > limit else None
+    if as_json:
+        records = [_run_record(run, store) for run in runs]
+        print(json.dumps({"schema": "derush.history/1", "runs": records, "next_before": next_before}, indent=1))
+        return Exit.OK
+    console.print(
+        _history_table(runs, store)
+        if runs
+        else "There is no such run."
+        if status or text or before
+        else "There is no run yet."
+    )
+    if next_before:
+        console.print(f"Older ones: `derush history --before {short(next_before)}`", highlight=False)
+    return Exit.OK
+
+
+def show(
+    execution_id: Id = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every task, every attempt, every artefact.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show a run as a tree: its steps, their tasks, errors, logs. A task's id shows that task alone, with its history."""
+    store = _store()
+    found = store.find(execution_id) if execution_id else _run_meant(store, None)
+    if found.kind == "task":
+        _show_task(store, found, as_json)
+        return Exit.OK
+    told = global_status(store, found.id)
+    if found.kind == "step":
+        told = told.model_copy(update={"steps": tuple(step for step in told.steps if step.execution_id == found.id)})
+    tasks = _tasks(store, told.execution_id, everything)
+    if as_json:
+        print(json.dumps(tree_view.tree_record(told, tasks, with_artefacts=everything), indent=1))
+    else:
+        console.print(tree_view.tree(told, tasks, with_artefacts=everything), soft_wrap=True)
+    return Exit.OK
+
+
+def _store() -> Store:
+    """Open the store, and see to it that no run is shown as going on whose supervisor is gone."""
+    store = open_store(load_settings())
+    settle_orphans(store)
+    return store
+
+
+def _run_meant(store: Store, text: str | None) -> Execution:
+    """Return the run that is meant; when none is named, the newest one that goes on, else the newest."""
+    if text:
+        return _run_of(store, store.find(text))
+    newest = store.active_runs()[-1:] or store.runs(limit=1)
+    if not newest:
+        raise ServiceError("no_run", "There is no run yet.", "`derush run --demo` makes one.", Exit.USAGE)
+    return newest[0]
+
+
+def _run_of(store: Store, execution: Execution) -> Execution:
+    return execution if execution.kind == "run" else store.get(execution.run_id)
+
+
+def _watch(store: Store, run_id: str, as_json: bool) -> None:
+    if as_json:
+        for told in _changes(store, run_id, _lasting):
+            print(json.dumps(told.record()), flush=True)
+    elif console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            for told in _looks(store, run_id):
+                live.update(status_view.screen(told), refresh=True)
+    else:
+        for told in _changes(store, run_id, status_view.line):
+            print(status_view.line(told), flush=True)
+
+
+def _looks(store: Store, run_id: str) -> Iterator[GlobalStatus]:
+    """Look at a run until it is over; the last look is at how it ended."""
+    while True:
+        settle_orphans(store)
+        told = global_status(store, run_id)
+        yield told
+        if told.status not in {"queued", "running"}:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _changes(store: Store, run_id: str, what_counts: Callable[[GlobalStatus], object]) -> Iterator[GlobalStatus]:
+    before: object = None
+    for told in _looks(store, run_id):
+        if (now := what_counts(told)) != before:
+            before = now
+            yield told
+
+
+def _lasting(told: GlobalStatus) -> dict[str, Any]:
+    return {name: value for name, value in told.record().items() if name not in _PASSING}
+
+
+def _counts(run: Execution, store: Store) -> dict[str, int]:
+    """Return how a run's tasks ended; of one that has not, how many have which status."""
+    if run.ended_at and "counts" in run.metrics:
+        return dict(run.metrics["counts"])
+    counts = Counter[str]()
+    for by_status in store.counts(run.id).values():
+        counts.update(by_status)
+    return dict(counts)
+
+
+def _run_record(run: Execution, store: Store) -> dict[str, Any]:
+    return {
+        "execution_id": run.id, "status": run.status, "objective": run.message,
+        "workflow": run.plan["workflow"] if run.plan else None, "queued_at": run.queued_at, "started_at": run.started_at,
+        "ended_at": run.ended_at, "seconds": elapsed_seconds(run), "counts": _counts(run, store), "error": run.error,
+    }  # fmt: skip
+
+
+def _history_table(runs: list[Execution], store: Store) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("Run", "When", "Status", "What", "Tasks", "Took"):
+        table.add_column(
+            column, justify="right" if column == "Took" else "left", no_wrap=column in {"Run", "When", "Took"}
+        )
+    for run in runs:
+        table.add_row(
+            short(run.id), tree_view.local_time(run.queued_at)[:16], Text(run.status, status_view.STATUS_STYLES[run.status]),
+            Text(plain(run.message)), status_view.counted(_counts(run, store)), status_view.duration(elapsed_seconds(run)),
+        )  # fmt: skip
+    return table
+
+
+def _tasks(store: Store, run_id: str, everything: bool) -> dict[str, list[Execution]]:
+    if everything:
+        return tree_view.by_stage((row for row in store.tree(run_id) if row.kind == "task"), None)
+    return tree_view.by_stage(store.tasks(run_id, most=tree_view.MOST_TASKS), tree_view.MOST_TASKS)
+
+
+def _show_task(store: Store, task: Execution, as_json: bool) -> None:
+    attempts, events = store.attempts(task), store.events_of(task)
+    if as_json:
+        record = {"schema": "derush.task/1", "run_id": task.run_id, **tree_view.task_record(task, with_artefacts=True)}
+        record["attempts"] = [tree_view.task_record(attempt, with_artefacts=False) for attempt in attempts]
+        record["events"] = [tree_view.event_record(event) for event in events]
+        print(json.dumps(record, indent=1))
+        return
+    root = Tree(Text(f"{task.step or plain(str(task.stage))} {plain(task.subject or '')}", "bold"))
+    for attempt in attempts:
+        tree_view.add_task(root, attempt, with_artefacts=attempt.id == task.id)
+    console.print(root, soft_wrap=True)
+    for said in tree_view.event_lines(events):
+        console.print(said, soft_wrap=True)

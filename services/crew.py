@@ -1,0 +1,132 @@
+"""The workers of a run: started as they are needed, kept for the next item, given up when something else wants the room."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+
+from services.environments import Environment
+from services.stages import Stage
+from services.worker import Message, Worker, start_worker
+
+MOST_DEATHS = 5
+"""Workers of one step that may die within DEATHS_WINDOW: then the step is given up instead of being started for ever."""
+DEATHS_WINDOW = 60.0
+_LEAST_MEMORY = 1.5e9
+"""Bytes that must be available for a further worker beside those that are there: a model takes up to 1 GB."""
+
+
+class Crew:
+    """The workers, by the stage they work for. Used from the run's own thread."""
+
+    def __init__(
+        self,
+        run_id: str,
+        environments: Mapping[str, Environment],
+        options: Callable[[Stage], list[str]],
+        listen: Callable[[Message], None],
+        gpu_stages: frozenset[str],
+        gpus: int,
+    ) -> None:
+        self._run_id = run_id
+        self._environments = environments
+        self._options = options
+        self._listen = listen
+        self._gpu_stages = gpu_stages
+        self._gpus = gpus
+        self._all: dict[str, list[Worker]] = defaultdict(list)
+        self._idle: dict[str, list[Worker]] = defaultdict(list)
+        self._deaths: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_DEATHS))
+
+    def __iter__(self) -> Iterator[Worker]:
+        return (worker for workers in self._all.values() for worker in workers)
+
+    def __contains__(self, worker: Worker) -> bool:
+        return worker in self._all[worker.stage.id]
+
+    def identities(self) -> list[dict[str, Any]]:
+        """Return who they are, as the store keeps it."""
+        return [{**worker.identity, "stage": worker.stage.id} for worker in self]
+
+    def idle(self, stage_id: str) -> Worker | None:
+        """Take an idle worker of a stage, if there is one."""
+        waiting = self._idle[stage_id]
+        return waiting.pop() if waiting else None
+
+    def has(self, stage_id: str) -> bool:
+        """Tell whether a stage has a worker, idle or not."""
+        return bool(self._all[stage_id])
+
+    def rest(self, worker: Worker) -> None:
+        """Note that a worker waits for its next item."""
+        self._idle[worker.stage.id].append(worker)
+
+    def may_start(self, stage: Stage) -> bool:
+        """Tell whether there is room for one more worker; where there is not, idle ones begin to leave.
+
+        An idle worker keeps its model on the GPU, so there are never more of them than GPUs. In main memory they may
+        wait as long as there is enough of it.
+        """
+        if stage.id in self._gpu_stages and self._count_on_gpu() >= self._gpus:
+            self._let_go(self._gpu_stages)
+            return False
+        if self.has(stage.id) and psutil.virtual_memory().available < _LEAST_MEMORY:
+            self._let_go(frozenset(self._idle))
+            return False
+        return True
+
+    def _count_on_gpu(self) -> int:
+        return sum(len(self._all[stage_id]) for stage_id in self._gpu_stages)
+
+    def _let_go(self, stage_ids: frozenset[str]) -> None:
+        """Let one idle worker leave: the one that has waited longest among these stages' first ones."""
+        for stage_id in stage_ids:
+            if self._idle[stage_id]:
+                self._idle[stage_id].pop(0).finish()
+                return
+
+    def start(self, stage: Stage) -> Worker:
+        """Start a worker of a step."""
+        worker = start_worker(
+            stage, self._environments[stage.environment], self._options(stage), self._run_id, self._listen
+        )
+        return self.join(worker)
+
+    def join(self, worker: Worker) -> Worker:
+        """Count a worker in that was started elsewhere: a command."""
+        self._all[worker.stage.id].append(worker)
+        return worker
+
+    def left(self, worker: Worker) -> None:
+        """Note that a worker is gone."""
+        self._all[worker.stage.id].remove(worker)
+        if worker in self._idle[worker.stage.id]:
+            self._idle[worker.stage.id].remove(worker)
+
+    def dies_too_often(self, stage_id: str) -> bool:
+        """Note a death; returns whether a stage's workers have died too often within a minute."""
+        deaths = self._deaths[stage_id]
+        deaths.append(time.monotonic())
+        return len(deaths) == MOST_DEATHS and deaths[-1] - deaths[0] <= DEATHS_WINDOW
+
+    def finish(self, stage_id: str) -> None:
+        """Tell a stage's workers that no more items come: each ends after the one at hand."""
+        for worker in self._all[stage_id]:
+            if worker.stage.spec:
+                worker.finish()
+
+    def kill(self) -> None:
+        """End all at once. Safe to call from a signal handler."""
+        for worker in list(self):
+            worker.kill()
+
+    def stop(self) -> None:
+        """End what is left: together, so that several workers do not add up their waits."""
+        workers = list(self)
+        with ThreadPoolExecutor(max_workers=max(1, len(workers))) as pool:
+            list(pool.map(Worker.stop, workers))

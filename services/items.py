@@ -1,0 +1,34 @@
+"""What a step is asked to work on, as the control plane knows it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """One thing to work on. `kind` is archive, original, video, project or command; paths are absolute.
+
+    `size` is in bytes, as it was found, 0 where that says nothing: the larger ones of a project go first.
+    """
+
+    kind: str
+    path: str
+    project: str | None = None
+    size: int = 0
+
+    def line(self, *, force: bool = False) -> bytes:
+        """Return the item as the line a worker reads. `force`: do it again even where it is up to date."""
+        entry = {"kind": self.kind, "path": self.path, "project": self.project, "force": force}
+        return json.dumps(entry).encode() + b"\n"
+
+
+def found_item(kind: str, path: str, project: str | None) -> WorkItem:
+    """Make an item of a path, with the size of the file where it is one."""
+    try:
+        size = Path(path).stat().st_size if kind in {"archive", "original", "video"} else 0
+    except OSError:
+        size = 0
+    return WorkItem(kind, path, project, size)

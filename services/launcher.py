@@ -1,0 +1,177 @@
+"""From a request to a run: recorded first, carried out when its turn comes, here or by a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from config.contract import Exit
+from config.settings import REPOSITORY, Settings
+from services.book import HEARTBEAT_SECONDS, Book
+from services.claims import Claims
+from services.environments import environments
+from services.errors import ServiceError
+from services.executions import Event, Execution, Store, new_id, utc_now
+from services.flow import Flow
+from services.options import Options
+from services.plans import Plan
+from services.pools import pools_of
+from services.preparation import fill, new_flow, require_prerequisites
+from services.processes import identity
+from services.restoring import restore
+from services.stages import stages_of
+from services.supervisor import Listener, Result, Supervisor
+from services.survival import settle_orphans
+
+_QUEUE_LOOK_SECONDS = 0.3
+_REOPENED = ("interrupted", "failed", "succeeded", "cancelled", "skipped")
+MOST_URGENT = 100
+"""Priorities go from -MOST_URGENT to MOST_URGENT."""
+
+
+def record_run(store: Store, plan: Plan, options: Options, priority: int = 0) -> Execution:
+    """Record a run that is to be carried out; returns its row, queued."""
+    run_id, now = new_id(), utc_now()
+    run = Execution(
+        id=run_id, run_id=run_id, kind="run", number=0, queued_at=now, status="queued", priority=priority,
+        plan=plan.record(), parameters=options.record(), message=plan.objective,
+    )  # fmt: skip
+    store.save([run], [Event(run_id=run_id, execution_id=run_id, at=now, event="run_queued", data={})])
+    return run
+
+
+def reopen(store: Store, run: Execution) -> None:
+    """Put a run that has ended, or was interrupted, back into the queue.
+
+    Raises ServiceError when it is going on, or somebody else reopened it first.
+    """
+    values = {"status": "queued", "owner": identity(), "heartbeat_at": utc_now(), "ended_at": None, "error": None}
+    if not store.change(run.id, _REOPENED, **values):
+        raise ServiceError(
+            "run_goes_on", f"{run.id} is going on already.", f"`derush status {run.id} --watch` shows it.", Exit.USAGE
+        )
+    store.save([], [Event(run_id=run.id, execution_id=run.id, at=utc_now(), event="run_queued", data={"again": True})])
+
+
+def start_detached(run_id: str, settings: Settings) -> int:
+    """Start a process of its own that carries a recorded run out; returns its process id."""
+    settings.logs_dir.joinpath("runs").mkdir(parents=True, exist_ok=True)
+    with (settings.logs_dir / "runs" / f"{run_id}.log").open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "services.cli", "carry-out", run_id], cwd=REPOSITORY, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    return child.pid
+
+
+class Run:
+    """One recorded run, carried out by this process."""
+
+    def __init__(self, run: Execution, settings: Settings, store: Store, listener: Listener) -> None:
+        self.id = run.id
+        self._settings = settings
+        self._store = store
+        self._listener = listener
+        self._options = Options.from_record(run.parameters)
+        self._supervisor: Supervisor | None = None
+        self._is_interrupted = False
+
+    def interrupt(self) -> None:
+        """Ask the run to stop; a second time, at once. Safe to call from a signal handler."""
+        self._is_interrupted = True
+        if self._supervisor:
+            self._supervisor.interrupt()
+
+    def carry_out(self) -> Result:
+        """Wait for the run's turn, then do all its work. Raises ServiceError when it cannot be done at all."""
+        self._store.change(self.id, ["queued"], owner=identity(), heartbeat_at=utc_now())
+        settle_orphans(self._store)
+        if not self._wait_for_turn():
+            return self._never_began()
+        run = self._store.get(self.id)
+        run.started_at = run.started_at or utc_now()
+        book = Book(self._store, run)
+        book.begun()
+        claims = Claims(self._settings.projects_dir, self.id)
+        try:
+            return self._supervise(book, claims)
+        except ServiceError as error:
+            _end_badly(book, error.record(), error.exit_code)
+            raise
+        except KeyboardInterrupt:
+            book.finish("interrupted", 0.0, None, {"exit_code": Exit.INTERRUPTED})
+            raise
+        except Exception as error:
+            remedy = "Please report it with the log that is named."
+            _end_badly(
+                book, {"code": "bug", "message": f"A mistake in Derush itself: {error!r}.", "remedy": remedy}, Exit.BUG
+            )
+            raise
+        finally:
+            claims.give_up()
+
+    def _supervise(self, book: Book, claims: Claims) -> Result:
+        flow = self._flow(book)
+        self._supervisor = Supervisor(
+            flow, environments(self._settings), self._options, self._settings, self._store, book, claims,
+            pools_of(self._settings), self._listener,
+        )  # fmt: skip
+        if self._is_interrupted:
+            self._supervisor.interrupt()
+        return self._supervisor.run()
+
+    def _flow(self, book: Book) -> Flow:
+        """Make the run's graph: anew, or from what an earlier supervisor left."""
+        assert book.run.plan is not None
+        stages = stages_of(Plan.from_record(book.run.plan))
+        flow = new_flow(stages, self._settings, force=self._options.force)
+        chosen = [stage.spec.id for stage in stages.values() if stage.spec]
+        require_prerequisites(chosen, self._settings, self._options.arguments)
+        rows = self._store.tree(self.id)
+        book.restore_numbers(rows)
+        if any(row.kind == "task" for row in rows):
+            restore(flow, book, rows)
+        else:
+            fill(flow, self._settings, self._listener.note)
+        book.open_steps(stages.values())
+        return flow
+
+    def _wait_for_turn(self) -> bool:
+        """Wait until the run is claimed; False when it was interrupted or cancelled before."""
+        owner, told, next_sign = identity(), False, 0.0
+        while not self._is_interrupted:
+            if self._store.claim(self.id, owner, self._settings.max_concurrent_runs):
+                return True
+            run = self._store.get(self.id)
+            if run.status != "queued":
+                return False
+            if not told:
+                self._listener.note(_queue_message(self._store.active_runs(), self.id))
+                told = True
+            if time.monotonic() >= next_sign:
+                next_sign = time.monotonic() + HEARTBEAT_SECONDS
+                self._store.change(self.id, ["queued"], heartbeat_at=utc_now())
+                settle_orphans(self._store)
+            time.sleep(_QUEUE_LOOK_SECONDS)
+        return False
+
+    def _never_began(self) -> Result:
+        if self._store.change(self.id, ["queued"], status="interrupted", owner=None):
+            return Result(self.id, status="interrupted", exit_code=Exit.INTERRUPTED)
+        return Result(self.id, status=self._store.get(self.id).status, exit_code=Exit.SOME_FAILED)
+
+
+def _end_badly(book: Book, error: Mapping[str, str], exit_code: int) -> None:
+    """Record why a run could not be done; where not even that can be written, its end is noticed later."""
+    try:
+        book.interrupted()
+        book.finish("failed", 0.0, error, {"exit_code": int(exit_code)})
+    except ServiceError:
+        return
+
+
+def _queue_message(active: list[Execution], run_id: str) -> str:
+    others = [run.id for run in active if run.id != run_id]
+    return f"Queued: {len(others)} other runs come first ({', '.join(others[:3])}). `derush status` shows them."

@@ -1,0 +1,38 @@
+"""How a run is done, as a person chose it and as the store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done."""
+
+    force: bool = False
+    dry_run: bool = False
+    fail_fast: bool = False
+    device: str = "auto"
+    engine: str | None = None
+    if_busy: str = "wait"
+    """What to do while another run works on the same material: wait, or refuse."""
+
+    def arguments(self, step_id: str) -> list[str]:
+        """Return the options as a step's script takes them."""
+        # Which engine tracks on a GPU has settings of its own: asking the others for it must not refuse STEP5.
+        chosen = ["--device", "auto" if step_id == "STEP5" and self.device == "cuda" else self.device]
+        chosen += ["--dry-run"] if self.dry_run else []
+        chosen += ["--tracking-engine", self.engine] if self.engine and step_id == "STEP5" else []
+        return chosen
+
+    def record(self) -> dict[str, Any]:
+        """Return the options as the store keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Options:
+        """Read the options back; what an older Derush did not know has its default."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in record.items() if name in known})

@@ -1,0 +1,47 @@
+"""Runs whose supervisor is gone: noticed, what it started is ended, and marked as interrupted so that they can go on."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from services.executions import Event, Execution, Store, utc_now
+from services.processes import end_group, is_alive
+
+STALE_SECONDS = 60.0
+"""A supervisor on another machine that has given no sign for this long counts as gone; here its process is looked at."""
+
+
+def settle_orphans(store: Store) -> list[Execution]:
+    """Mark every run whose supervisor is gone as interrupted, after ending its processes; returns those runs."""
+    return [run for run in store.active_runs() if is_orphan(run) and _settle(store, run)]
+
+
+def is_orphan(run: Execution) -> bool:
+    """Tell whether nobody carries out a run that is queued or running."""
+    if run.owner is None:
+        return _seconds_since(run.queued_at) > STALE_SECONDS
+    alive = is_alive(run.owner)
+    return not alive if alive is not None else _seconds_since(run.heartbeat_at or run.queued_at) > STALE_SECONDS
+
+
+def _settle(store: Store, run: Execution) -> bool:
+    """Take one run from the dead: the process that wins the conditional change does the rest."""
+    for worker in run.workers:
+        end_group(worker, run.id)
+    if not store.change(run.id, ["queued", "running"], status="interrupted", workers=[], owner=None, held=None):
+        return False
+    rows = store.tree(run.id)
+    cut_short = [row for row in rows if row.kind != "run" and row.status == "running"]
+    for row in cut_short:
+        row.status = "interrupted"
+    store.save(cut_short, [_ended(row) for row in rows if row.kind == "run"])
+    return True
+
+
+def _ended(run: Execution) -> Event:
+    facts = {"status": "interrupted", "reason": "its supervisor is gone"}
+    return Event(run_id=run.id, execution_id=run.id, at=utc_now(), event="run_ended", data=facts)
+
+
+def _seconds_since(time: str) -> float:
+    return (datetime.now(timezone.utc) - datetime.fromisoformat(time)).total_seconds()
