@@ -6,6 +6,7 @@ little; what a kill takes with it is known by the steps' own records and found o
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -127,7 +128,7 @@ class Book:
     def progress(self, task: Task, done: float, total: float, unit: str, message: str) -> None:
         """Note how far a task is."""
         row = self._tasks[task]
-        row.done, row.total, row.unit, row.message = float(done), float(total), unit, message
+        row.done, row.total, row.unit, row.message = _finite(done), _finite(total), unit, message
         self._change(row)
 
     def artefact(self, task: Task, artefact: Mapping[str, Any]) -> None:
@@ -144,7 +145,7 @@ class Book:
         """Note how a task ended."""
         row = self._tasks[task]
         row.project = task.project
-        row.outcome, row.message, row.seconds = outcome.status, outcome.message, outcome.seconds
+        row.outcome, row.message, row.seconds = outcome.status, outcome.message, _finite(outcome.seconds)
         row.error = dict(outcome.error) if outcome.error else None
         row.metrics = dict(outcome.metrics)
         row.ended_at = utc_now()
@@ -285,6 +286,11 @@ class Book:
     def _say(self, event: str, row: Execution, **facts: Any) -> None:
         self._change(row)
         self._events.append(Event(run_id=self.run.id, execution_id=row.id, at=utc_now(), event=event, data=facts))
+
+
+def _finite(number: float) -> float:
+    """Return a number that came from a worker; what is none counts as 0."""
+    return float(number) if math.isfinite(number) else 0.0
 
 
 def _locked_too_long() -> ServiceError:

@@ -90,6 +90,7 @@ class Flow:
         self._ready: dict[str, list[tuple[int, int, int, Task]]] = {stage_id: [] for stage_id in stages}
         self._projects: dict[str | None, int] = {}
         self._of_project: dict[str, list[Task]] = {}
+        self._wholes: dict[str, list[Task]] = {}
         self._commands = [
             self._add(stage, WorkItem("command", stage.id), None, None)
             for stage in self.stages.values()
@@ -265,11 +266,13 @@ class Flow:
             self._link(task, self._earlier(task))
         if project is not None:
             self._projects.setdefault(project, len(self._projects))
-            same = self._of_project.setdefault(project, [])
-            for other in same:
-                if other.is_whole and other.outcome is None and task.stage.id in self._closure[other.stage.id]:
-                    self._link(other, [task])
-            same.append(task)
+            self._of_project.setdefault(project, []).append(task)
+            wholes = self._wholes.setdefault(project, [])
+            for whole in wholes:
+                if whole.outcome is None and task.stage.id in self._closure[whole.stage.id]:
+                    self._link(whole, [task])
+            if task.is_whole:
+                wholes.append(task)
         if stage.spec and settle:
             self._settle(task)
         return task

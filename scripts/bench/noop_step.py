@@ -1,4 +1,4 @@
-"""A step that does nothing to its items: what is left is the step contract itself."""
+"""A step that does nothing to its items: what is left is the step contract itself. It is called as what it is linked as."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from workflow_scripts.stepkit import Step, step_parser
 
 def main() -> int:
     """Take every item and do nothing with it."""
-    with Step("STEP3", step_parser("STEP3", __doc__).parse_args()) as step:
+    step_id = Path(sys.argv[0]).stem
+    with Step(step_id, step_parser(step_id, __doc__).parse_args()) as step:
         for item in step.items():
             with step.work_on(item):
                 pass

@@ -13,9 +13,7 @@ many, in turns; the medians are compared:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,9 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[0] = str(REPOSITORY)
-NOOP = REPOSITORY / "scripts" / "bench" / "noop_step.py"
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from scripts.bench.noop_run import REPOSITORY, NoopRun, noop_run
 
 
 def main() -> int:
@@ -34,10 +32,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer items and rounds, in under 50 s")
     parser.add_argument("--items", type=int, default=2000, help="how many items make many (default: 2000)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is timed (default: 5)")
-    parser.add_argument("--drive", metavar="FILE", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.drive:
-        return drive(json.loads(Path(arguments.drive).read_text()))
     items, rounds = (300, 3) if arguments.quick else (arguments.items, arguments.rounds)
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(Path(folder), items, rounds)
@@ -45,41 +40,28 @@ def main() -> int:
     return 0
 
 
-def drive(paths: list[str]) -> int:
-    """Run the step over the paths with the supervisor; what is imported here is part of what is timed."""
-    from config.catalog import environments, steps
-    from services.cli.console import Silence
-    from services.environments import Environment
-    from services.flow import Flow
-    from services.supervisor import Options, Supervisor
-    from services.worker import WorkItem
-
-    spec = dataclasses.replace(steps()["STEP3"], script=str(NOOP), environment="env", after=())
-    flow = Flow(["STEP3"], {"STEP3": spec}, lambda _step, project: [WorkItem("video", path, project) for path in paths])
-    flow.begin_with_project(str(Path(paths[0]).parents[1]))
-    home = Environment(environments()["env"], Path(sys.prefix), "auto")
-    return Supervisor(flow, {"env": home}, Options(), Silence()).run().exit_code
-
-
 def measure(folder: Path, items: int, rounds: int) -> dict[str, float]:
     """Time both ways with one item and with many; returns the median seconds of each."""
     seconds: dict[str, list[float]] = {}
-    variables = {**os.environ, "LOGS_DIR": str(folder / "logs"), "PROJECTS_DIR": str(folder)}
+    runs = {name: noop_run(folder / name, count, steps=1) for name, count in (("one", 1), ("many", items))}
     for _ in range(rounds):
-        for name, count in (("one", 1), ("many", items)):
-            listed = folder / f"{name}.json"
-            listed.write_text(json.dumps([str(folder / "p" / "docs" / f"{number}.mp4") for number in range(count)]))
-            by_hand = [sys.executable, str(NOOP), "--videos", str(listed)]
-            driven = [sys.executable, __file__, "--drive", str(listed)]
-            for way, command in (("hand", by_hand), ("driven", driven)):
-                seconds.setdefault(f"{way}_{name}", []).append(timed(command, variables))
+        for name, run in runs.items():
+            seconds.setdefault(f"hand_{name}", []).append(timed(by_hand(run), run.variables))
+            seconds.setdefault(f"driven_{name}", []).append(timed(run.command(), run.variables))
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def by_hand(run: NoopRun) -> list[str]:
+    """Return the command that does the same without the runner: the step's script over a list."""
+    listed = run.folder / "videos.json"
+    listed.write_text(json.dumps([str(path) for path in run.videos]), encoding="utf-8")
+    return [sys.executable, str(run.folder / "STEP1.py"), "--videos", str(listed)]
 
 
 def timed(command: list[str], variables: dict[str, str]) -> float:
     """Run a command to its end and return the seconds it took."""
     started = time.perf_counter()
-    subprocess.run(command, env=variables, check=True, capture_output=True)
+    subprocess.run(command, cwd=REPOSITORY, env=variables, check=True, capture_output=True)
     return time.perf_counter() - started
 
 

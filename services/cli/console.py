@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 
@@ -25,9 +26,8 @@ from config.catalog import steps
 from services.flow import Flow, Task
 from services.stages import Stage
 
-COLOURS = dict(
-    zip(steps(), ("cyan", "blue", "magenta", "yellow", "green", "bright_cyan", "bright_magenta"), strict=True)
-)
+_PALETTE = ("cyan", "blue", "magenta", "yellow", "green", "bright_cyan", "bright_magenta")
+COLOURS = dict(zip(steps(), cycle(_PALETTE), strict=False))
 _LEVELS = {"WARNING": "yellow", "ERROR": "red"}
 STATUS_COLOURS = {
     "done": "green", "up_to_date": "dim", "failed": "red", "skipped": "yellow", "would_run": "cyan", "cancelled": "yellow",

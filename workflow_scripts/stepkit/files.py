@@ -38,8 +38,11 @@ def publish(temporary: Path, final: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document to its place, whole or not at all."""
-    temporary = path.parent / f".{os.getpid()}.tmp"
+    """Write a JSON document to its place, whole or not at all. Writers of one path take turns: whoever calls sees to it.
+
+    The temporary file is named by the path, so that what a kill left of it is overwritten by the next writer.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The lightest step there can be: a program that does nothing."""
