@@ -49,7 +49,7 @@ class StepSpec:
     """One step: its script (relative to the repository), environment, kind of item and what it waits for.
 
     `takes` says per way of working (`cpu`, `gpu`, `api`) how much of each pool one of its tasks holds. `stall_after` and
-    `timeout` are seconds: without a word about an item, and for an item as a whole.
+    `timeout` are seconds: without a word about an item, and for an item as a whole; `cost` is what one takes, roughly.
     """
 
     id: str
@@ -60,6 +60,7 @@ class StepSpec:
     after: tuple[str, ...]
     stall_after: float
     timeout: float
+    cost: float
     takes: Mapping[str, Mapping[str, int]]
     retry: RetrySpec
     needs_space: bool = False

@@ -19,6 +19,8 @@ from services.stages import Stage
 
 FLUSH_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
+REST_SECONDS = 1.0
+"""How long a run works on before it tries again to write what it could not: each try may take as long itself."""
 LONGEST_LOCK = 60.0
 """Seconds that another process may keep the database before the run gives up: it goes on working meanwhile."""
 _MOST_ROWS_WAITING = 5000
@@ -44,6 +46,8 @@ class Book:
         self._next_flush = 0.0
         self._next_heartbeat = 0.0
         self._locked_since: float | None = None
+        self.full: str | None = None
+        """What to say of the store's disk when it was full at the last try: what could not be written is kept."""
 
     def open_steps(self, stages: Iterable[Stage]) -> None:
         """Make a row for each stage that has none yet."""
@@ -223,10 +227,8 @@ class Book:
         self.run.workers, self.run.held = [], None
         self._become(self.run, status)
         self._say("run_ended", self.run, status=status)
-        deadline = time.monotonic() + LONGEST_LOCK
         while not self.flush(must=True):
-            if time.monotonic() > deadline:
-                raise _locked_too_long()
+            pass  # every try waits for its turn, and the last one raises
 
     def tick(self) -> None:
         """Write what has changed, if it is time. Raises ServiceError when the store cannot be written any more."""
@@ -239,22 +241,37 @@ class Book:
             self.flush(must=False)
 
     def flush(self, *, must: bool) -> bool:
-        """Write what has changed; False while another process keeps the database, unless that lasts too long."""
+        """Write what has changed; False when another process keeps the database, or its disk is full: then it is kept.
+
+        Raises ServiceError when a lock lasts too long, when the store cannot be written at all and, if it `must` be, when
+        its disk is full.
+        """
+        now = time.monotonic()
         if not (self._changed or self._events):
             return True
-        self._next_flush = time.monotonic() + FLUSH_SECONDS
+        if not must and (self._locked_since or self.full) and now < self._next_flush:
+            return False
         try:
             self._store.save(self._changed.values(), self._events)
         except ServiceError as error:
-            if error.code != "database_locked":
-                raise
-            self._locked_since = self._locked_since or time.monotonic()
-            if not must and time.monotonic() - self._locked_since > LONGEST_LOCK:
-                raise _locked_too_long() from error
+            self._not_written(error, must)
+            self._next_flush = time.monotonic() + REST_SECONDS
             return False
-        self._locked_since = None
+        self._next_flush = now + FLUSH_SECONDS
+        self._locked_since, self.full = None, None
         self._changed, self._events = {}, []
         return True
+
+    def _not_written(self, error: ServiceError, must: bool) -> None:
+        """Take note of why something could not be written; raise what does not pass by itself."""
+        if error.code == "disk_full" and not must:
+            self.full = error.message
+        elif error.code == "database_locked":
+            self._locked_since = self._locked_since or time.monotonic()
+            if time.monotonic() - self._locked_since > LONGEST_LOCK:
+                raise _locked_too_long() from error
+        else:
+            raise error
 
     def _new(self, kind: str, stage: Stage, parent: str) -> Execution:
         number = self._numbers

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from config.contract import Exit
 from config.settings import REPOSITORY, Settings
-from services.book import HEARTBEAT_SECONDS, Book
+from services.book import HEARTBEAT_SECONDS, LONGEST_LOCK, Book
 from services.claims import Claims
 from services.environments import environments
 from services.errors import ServiceError
@@ -26,6 +27,7 @@ from services.supervisor import Listener, Result, Supervisor
 from services.survival import settle_orphans
 
 _QUEUE_LOOK_SECONDS = 0.3
+_Answer = TypeVar("_Answer")
 _REOPENED = ("interrupted", "failed", "succeeded", "cancelled", "skipped")
 MOST_URGENT = 100
 """Priorities go from -MOST_URGENT to MOST_URGENT."""
@@ -86,8 +88,7 @@ class Run:
 
     def carry_out(self) -> Result:
         """Wait for the run's turn, then do all its work. Raises ServiceError when it cannot be done at all."""
-        self._store.change(self.id, ["queued"], owner=identity(), heartbeat_at=utc_now())
-        settle_orphans(self._store)
+        self._patiently(self._give_sign)
         if not self._wait_for_turn():
             return self._never_began()
         run = self._store.get(self.id)
@@ -140,9 +141,9 @@ class Run:
 
     def _wait_for_turn(self) -> bool:
         """Wait until the run is claimed; False when it was interrupted or cancelled before."""
-        owner, told, next_sign = identity(), False, 0.0
+        told, next_sign = False, 0.0
         while not self._is_interrupted:
-            if self._store.claim(self.id, owner, self._settings.max_concurrent_runs):
+            if self._patiently(self._claim):
                 return True
             run = self._store.get(self.id)
             if run.status != "queued":
@@ -152,10 +153,28 @@ class Run:
                 told = True
             if time.monotonic() >= next_sign:
                 next_sign = time.monotonic() + HEARTBEAT_SECONDS
-                self._store.change(self.id, ["queued"], heartbeat_at=utc_now())
-                settle_orphans(self._store)
+                self._patiently(self._give_sign)
             time.sleep(_QUEUE_LOOK_SECONDS)
         return False
+
+    def _claim(self) -> bool:
+        owner = {**identity(), "since": utc_now()}
+        return self._store.claim(self.id, owner, self._settings.max_concurrent_runs)
+
+    def _give_sign(self) -> None:
+        """Say that this process waits for the run's turn, and see to it that no dead run keeps a place."""
+        self._store.change(self.id, ["queued"], owner=identity(), heartbeat_at=utc_now())
+        settle_orphans(self._store)
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask the store again while another process keeps it locked, unless that lasts too long or a person interrupts."""
+        deadline = time.monotonic() + LONGEST_LOCK
+        while True:
+            try:
+                return ask()
+            except ServiceError as error:
+                if error.code != "database_locked" or self._is_interrupted or time.monotonic() > deadline:
+                    raise
 
     def _never_began(self) -> Result:
         if self._store.change(self.id, ["queued"], status="interrupted", owner=None):
@@ -165,6 +184,8 @@ class Run:
 
 def _end_badly(book: Book, error: Mapping[str, str], exit_code: int) -> None:
     """Record why a run could not be done; where not even that can be written, its end is noticed later."""
+    if book.run.status != "running":
+        return  # it had come to its end, and that could not be written
     try:
         book.interrupted()
         book.finish("failed", 0.0, error, {"exit_code": int(exit_code)})

@@ -161,7 +161,9 @@ class Execution(Base, kw_only=True):
         # Partial, so that the few runs stay quick to list among very many tasks.
         Index("ix_executions_runs", "queued_at", "id", **_only("kind = 'run'")),
         Index("ix_executions_run_status", "status", "queued_at", "id", **_only("kind = 'run'")),
-        Index("ix_executions_costs", "ended_at", "step", "seconds", **_only("kind = 'task' AND outcome = 'done'")),
+        Index("ix_executions_costs", "step", "ended_at", "seconds", **_only("kind = 'task' AND outcome = 'done'")),
+        Index("ix_executions_steps", "run_id", "number", **_only("kind = 'step'")),
+        Index("ix_executions_again", "run_id", "stage", "subject", "attempt", **_only("kind = 'task' AND attempt > 1")),
     )
 
 

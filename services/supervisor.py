@@ -32,6 +32,8 @@ _TICK = 0.2
 _LOOK_SECONDS = 0.5
 """How often the store is asked for requests, and disks and claims are looked at again."""
 _LAST_WORDS_SECONDS = 10.0
+_NAP_SECONDS = 1.0
+"""From this long between two looks at the workers on, this process slept (Ctrl-Z, a waking machine), and not they."""
 _MOST_KILLS = 2
 """Workers that an item may take with it: then it is set aside, whatever its step's retries."""
 _STOPPING = frozenset({"paused", "disk_full"})
@@ -133,6 +135,7 @@ class Supervisor:
         self._busy: list[Task] = []
         self._holds: dict[str, str] = {}
         self._next_look = 0.0
+        self._watched_at = time.monotonic()
         self._interrupts = 0
         self._is_cancelled = False
         self._refused: int | None = None
@@ -168,10 +171,11 @@ class Supervisor:
         return self.result
 
     def _goes_on(self) -> bool:
-        """Tell whether there is more to do; before saying no, look whether a person asked for more."""
+        """Tell whether there is more to do, or to write when there is room; before saying no, look what a person asked."""
         if self._flow.is_over() and not self._interrupts:
             self._look()
-        return not (self._flow.is_over() or self._interrupts)
+        is_over = self._flow.is_over() and not self._book.full
+        return not (is_over or self._interrupts)
 
     def _settle(self, seconds: float) -> None:
         """Record how the run ended."""
@@ -459,7 +463,11 @@ class Supervisor:
     def _watch_workers(self) -> None:
         """Stop a worker that said nothing about its item, or worked on it, for longer than its step allows."""
         now = time.monotonic()
+        unheard = now - self._watched_at
+        self._watched_at = now
         for worker, work in self._at_work.items():
+            if unheard > _NAP_SECONDS:
+                work.last_word = min(now, work.last_word + unheard)
             spec = worker.stage.spec
             if spec is None or work.reason:
                 continue
@@ -491,7 +499,7 @@ class Supervisor:
         """Look for requests, for room on the disks, for projects that other runs have given up."""
         self._take_requests()
         if "disk_full" in self._holds:
-            self._hold("disk_full", self._room.lack())
+            self._hold("disk_full", self._lack_of_room())
         for task in self._busy:
             if self._claims.take(_subject(task)):
                 self._flow.put_back(task)
@@ -501,12 +509,12 @@ class Supervisor:
         self._book.step_counts(self._flow)
 
     def _write(self) -> None:
-        try:
-            self._book.tick()
-        except ServiceError as error:
-            if error.code != "disk_full":
-                raise
-            self._hold("disk_full", error.message)
+        self._book.tick()
+        if self._book.full and "disk_full" not in self._holds:
+            self._hold("disk_full", self._lack_of_room())
+
+    def _lack_of_room(self) -> str | None:
+        return self._room.lack() or self._book.full
 
     def _hold(self, code: str, message: str | None) -> None:
         """Note a reason to wait, or that it is over."""

@@ -24,11 +24,30 @@ def is_orphan(run: Execution) -> bool:
     return not alive if alive is not None else _seconds_since(run.heartbeat_at or run.queued_at) > STALE_SECONDS
 
 
+def elapsed_seconds(run: Execution, now: str | None = None) -> float:
+    """Return how long supervisors have worked on a run, in seconds; never negative, whatever the clock did.
+
+    What earlier supervisors took is recorded; of one that was killed the last sign of life counts.
+    """
+    return run.seconds + (_worked_seconds(run, now or utc_now()) if run.status == "running" else 0.0)
+
+
+def _worked_seconds(run: Execution, until: str | None) -> float:
+    """Return the seconds that the run's present supervisor has worked on it."""
+    since = (run.owner or {}).get("since") or run.started_at
+    if since is None or until is None:
+        return 0.0
+    return max(0.0, (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds())
+
+
 def _settle(store: Store, run: Execution) -> bool:
     """Take one run from the dead: the process that wins the conditional change does the rest."""
+    seconds = run.seconds + _worked_seconds(run, run.heartbeat_at)
     for worker in run.workers:
         end_group(worker, run.id)
-    if not store.change(run.id, ["queued", "running"], status="interrupted", workers=[], owner=None, held=None):
+    if not store.change(
+        run.id, ["queued", "running"], status="interrupted", workers=[], owner=None, held=None, seconds=seconds
+    ):
         return False
     rows = store.tree(run.id)
     cut_short = [row for row in rows if row.kind != "run" and row.status == "running"]

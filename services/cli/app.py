@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -66,11 +67,7 @@ def main() -> int:
         to_person.print(f"[red]Wrong settings:[/]\n{error}\nCorrect them in .env or in the environment.")
         return Exit.USAGE
     except ServiceError as error:
-        to_person.print(f"[red]✗[/] {escape(error.message)} [bold]{escape(error.remedy)}[/] [dim]({error.code})[/]",
-                        soft_wrap=True, highlight=False)  # fmt: skip
-        if "--json" in sys.argv:
-            print(json.dumps({"exit_code": int(error.exit_code), "error": error.record()}, indent=1))
-        return error.exit_code
+        return _refused(error)
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except typer.Exit as ending:
@@ -79,7 +76,18 @@ def main() -> int:
         return _unexpected(error)
 
 
+def _refused(error: ServiceError) -> int:
+    text = f"[red]✗[/] {escape(error.message)} [bold]{escape(error.remedy)}[/] [dim]({error.code})[/]"
+    to_person.print(text, soft_wrap=True, highlight=False)
+    if "--json" in sys.argv:
+        print(json.dumps({"exit_code": int(error.exit_code), "error": error.record()}, indent=1))
+    return error.exit_code
+
+
 def _unexpected(error: Exception) -> int:
+    if isinstance(error, BrokenPipeError):  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # what the command-line parser refuses
         error.show()
         return int(error.exit_code)

@@ -23,8 +23,8 @@ from services.cli.status_view import plain, short
 from services.errors import ServiceError
 from services.executions import STATUSES, Execution, Store
 from services.responses import GlobalStatus
-from services.status import elapsed_seconds, global_status
-from services.survival import settle_orphans
+from services.status import global_status
+from services.survival import elapsed_seconds, settle_orphans
 
 _LOOK_SECONDS = 0.5
 """How often `--watch` looks again; a run writes four times a second."""
@@ -34,7 +34,7 @@ _PASSING = ("heartbeat_at", "elapsed_seconds", "remaining_seconds")
 Id = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ID]",
+        metavar="ID",
         help="A run, or a step or task of it; the beginning of its id is enough. `last`: the newest run.",
     ),
 ]
@@ -117,7 +117,7 @@ def show(
     if as_json:
         print(json.dumps(tree_view.tree_record(told, tasks, with_artefacts=everything), indent=1))
     else:
-        console.print(tree_view.tree(told, tasks, with_artefacts=everything), soft_wrap=True)
+        console.print(tree_view.tree(told, tasks, with_artefacts=everything))
     return Exit.OK
 
 
@@ -227,6 +227,6 @@ def _show_task(store: Store, task: Execution, as_json: bool) -> None:
     root = Tree(Text(f"{task.step or plain(str(task.stage))} {plain(task.subject or '')}", "bold"))
     for attempt in attempts:
         tree_view.add_task(root, attempt, with_artefacts=attempt.id == task.id)
-    console.print(root, soft_wrap=True)
+    console.print(root)
     for said in tree_view.event_lines(events):
         console.print(said, soft_wrap=True)

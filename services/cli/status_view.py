@@ -19,6 +19,8 @@ STATUS_STYLES = {
 }  # fmt: skip
 _LONGEST_NAME = 48
 _BAR = 24
+LEAST_SHOWN = 0.05
+"""Seconds under which a duration says nothing: work that was up to date."""
 
 
 def plain(text: str) -> str:
@@ -27,8 +29,8 @@ def plain(text: str) -> str:
 
 
 def short(execution_id: str) -> str:
-    """Return as much of an id as a person needs to type."""
-    return execution_id.removeprefix("exec_")[:6]
+    """Return as much of an id as tells it from the others: tasks have ids too, and there are many."""
+    return execution_id.removeprefix("exec_")[:8]
 
 
 def duration(seconds: float | None) -> str:
@@ -82,7 +84,7 @@ def line(told: GlobalStatus) -> str:
 
 def next_commands(told: GlobalStatus) -> Iterator[Text]:
     """Say which commands a person would want next."""
-    run_id = short(told.execution_id)
+    run_id = told.execution_id.removeprefix("exec_")
     wanted = {}
     if told.status == "interrupted" or (told.held and told.held.code == "paused"):
         wanted[f"derush resume {run_id}"] = "goes on"
@@ -122,8 +124,8 @@ def _steps(told: GlobalStatus) -> Table:
             (plain(step.step or step.stage), colour_of(step.step or "")), " ", plain(step.title) if step.step else ""
         )
         done = f"{step.done}/{step.total}" if step.total else ""
-        worked = sum(step.counts.values()) - step.counts.get("queued", 0)
-        each = f"{duration(step.seconds / worked)} each" if worked and step.seconds else ""
+        mean = step.seconds / step.done if step.done else 0.0
+        each = f"{duration(mean)} each" if mean >= LEAST_SHOWN else ""
         table.add_row(label, _bar(step.progress), done, _result(step), Text(each, "dim"))
         for item in step.running:
             table.add_row(*_item(item, told.heartbeat_at))

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from services.cli.status_view import STATUS_STYLES, counted, duration, item_name, plain
+from services.cli.status_view import LEAST_SHOWN, STATUS_STYLES, counted, duration, item_name, plain
 from services.executions import Event, Execution
 from services.responses import GlobalStatus, StepStatus
 
@@ -89,7 +89,7 @@ def add_task(branch: Tree, task: Execution, *, with_artefacts: bool) -> None:
 def event_lines(events: Iterable[Event]) -> Iterator[Text]:
     """Return the history of a task."""
     for event in events:
-        facts = ", ".join(f"{name} {value}" for name, value in event.data.items() if value is not None)
+        facts = ", ".join(f"{name} {_said(value)}" for name, value in event.data.items() if value is not None)
         yield Text.assemble((local_time(event.at), "dim"), f"  {plain(event.event)}  {plain(facts)}")
 
 
@@ -101,7 +101,7 @@ def event_record(event: Event) -> dict[str, Any]:
 def _step(step: StepStatus) -> Text:
     status = (step.status, STATUS_STYLES[step.status])
     label = f"{step.step or plain(step.stage)} {plain(step.title)}  "
-    took = f"  {duration(step.seconds)}" if step.seconds else ""
+    took = f"  {duration(step.seconds)}" if step.seconds >= LEAST_SHOWN else ""
     identity = (f"  {step.execution_id or ''}", "dim")
     return Text.assemble(label, status, "  ", counted(step.counts), took, identity)
 
@@ -109,7 +109,15 @@ def _step(step: StepStatus) -> Text:
 def _task(task: Execution) -> Text:
     said = (task.outcome or task.status).replace("_", " ")
     parts = [f"  {said}", f", attempt {task.attempt}" if task.attempt > 1 else ""]
-    parts += [f", {duration(task.seconds)}" if task.seconds else "", f", {plain(task.message)}" if task.message else ""]
+    parts += [
+        f", {duration(task.seconds)}" if task.seconds >= LEAST_SHOWN else "",
+        f", {plain(task.message)}" if task.message else "",
+    ]
     parts += [f", {len(task.artefacts)} files" if task.artefacts else ""]
     name = item_name(task.subject or "", task.project)
     return Text.assemble(name, ("".join(parts), STATUS_STYLES[task.status]), (f"  {task.id}", "dim"))
+
+
+def _said(value: object) -> object:
+    """Of an error, its sentence: the code and the remedy stand with the task."""
+    return value.get("message", value) if isinstance(value, dict) else value

@@ -78,8 +78,15 @@ def upgrade() -> None:
     op.create_index(
         "ix_executions_costs",
         "executions",
-        ["ended_at", "step", "seconds"],
+        ["step", "ended_at", "seconds"],
         **_only("kind = 'task' AND outcome = 'done'"),
+    )
+    op.create_index("ix_executions_steps", "executions", ["run_id", "number"], **_only("kind = 'step'"))
+    op.create_index(
+        "ix_executions_again",
+        "executions",
+        ["run_id", "stage", "subject", "attempt"],
+        **_only("kind = 'task' AND attempt > 1"),
     )
     op.create_table(
         "events",
