@@ -16,6 +16,7 @@ from services.environments import environments
 from services.errors import ServiceError
 from services.executions import Event, Execution, Store, new_id, utc_now
 from services.flow import Flow
+from services.listening import Listener, Result
 from services.options import Options
 from services.plans import Plan
 from services.pools import pools_of
@@ -23,7 +24,7 @@ from services.preparation import fill, new_flow, require_prerequisites
 from services.processes import identity
 from services.restoring import restore
 from services.stages import stages_of
-from services.supervisor import Listener, Result, Supervisor
+from services.supervisor import Supervisor
 from services.survival import settle_orphans
 
 _QUEUE_LOOK_SECONDS = 0.3

@@ -68,12 +68,17 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", os.fspath(text)).casefold()
 
 
-def can_be_retried(task: Task) -> bool:
-    """Tell whether a task ended in a way that trying again makes sense of."""
-    if task.outcome is None:
-        return False
+def can_be_retried(task: Task, *, onwards: bool) -> bool:
+    """Tell whether a task has ended in a way that trying again makes sense of; with `onwards`, whether it has ended."""
+    if task.outcome is None or onwards:
+        return task.outcome is not None
     stopped = task.outcome.status == "skipped" and task.outcome.message == STOPPED_AT_FAILURE
     return task.outcome.status in {"failed", "cancelled"} or stopped
+
+
+def is_followed_by_work(task: Task) -> bool:
+    """Tell whether a task that comes after this one, at any distance, is at work."""
+    return any(later.is_running or is_followed_by_work(later) for later in task.needed_by)
 
 
 def first_of(tasks: Iterable[Task]) -> list[Task]:

@@ -14,7 +14,7 @@ from config.contract import Exit
 from config.settings import Settings
 from services.cli.console import STATUS_COLOURS, colour_of, name_of
 from services.flow import Task
-from services.supervisor import Result
+from services.listening import Result
 
 _MOST_WARNINGS = 20
 

@@ -1,0 +1,48 @@
+"""Who watches a run, and what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from config.contract import Exit
+from services.flow import Flow, Task
+
+
+class Listener(Protocol):
+    """Whoever watches a run. Called from the run's own thread."""
+
+    def task_started(self, task: Task) -> None:
+        """A task is being worked on."""
+
+    def task_progress(self, task: Task, done: float, total: float, unit: str, message: str) -> None:
+        """A task is this far."""
+
+    def task_ended(self, task: Task) -> None:
+        """A task has its outcome."""
+
+    def tasks_changed(self, flow: Flow) -> None:
+        """There are more tasks than before."""
+
+    def log_line(self, label: str, line: str) -> None:
+        """A worker wrote a line to its log."""
+
+    def warning(self, label: str, item: str | None, code: str, message: str) -> None:
+        """A worker warned of something."""
+
+    def note(self, text: str) -> None:
+        """Something about the run itself: it waits, it goes on, it tries again."""
+
+
+@dataclass
+class Result:
+    """What a run came to."""
+
+    run_id: str
+    tasks: list[Task] = field(default_factory=list)
+    artefacts: list[Mapping[str, Any]] = field(default_factory=list)
+    warnings: list[Mapping[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    status: str = "succeeded"
+    exit_code: int = Exit.OK
