@@ -15,7 +15,8 @@ from services.stages import Stage
 from services.worker import Message, Worker, start_worker
 
 MOST_DEATHS = 5
-"""Workers of one step that may die within DEATHS_WINDOW: then the step is given up instead of being started for ever."""
+"""Workers of one step that may die within DEATHS_WINDOW, none of them having ended an item: then the step is given up
+instead of being started for ever."""
 DEATHS_WINDOW = 60.0
 _LEAST_MEMORY = 1.5e9
 """Bytes that must be available for a further worker beside those that are there: a model takes up to 1 GB."""
@@ -107,6 +108,10 @@ class Crew:
         self._all[worker.stage.id].remove(worker)
         if worker in self._idle[worker.stage.id]:
             self._idle[worker.stage.id].remove(worker)
+
+    def has_ended_one(self, stage_id: str) -> None:
+        """Note that a worker of a stage came to the end of an item: the deaths before it were those items' own fault."""
+        self._deaths[stage_id].clear()
 
     def dies_too_often(self, stage_id: str) -> bool:
         """Note a death; returns whether a stage's workers have died too often within a minute."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,15 +10,20 @@ from services.crew import DEATHS_WINDOW, MOST_DEATHS
 from services.stages import Stage
 from services.worker import Ended
 
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+Z (INFO|WARNING|ERROR) ")
+"""How a line begins in which a step tells of its work (workflow_scripts/stepkit/logs.py)."""
+
 
 def death(message: Ended) -> dict[str, str]:
     """Say how a worker died, with its last words."""
     code = message.returncode
     how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
-    last = message.worker.log_tail[-1] if message.worker.log_tail else "it wrote nothing"
+    # What it logged of its work is about items before this one; what ends a process is in no log's form.
+    said = [line for line in message.worker.log_tail if line and not _LOGGED.match(line)]
+    last_words = f" (last words: {said[-1]})" if said else ""
     return {
         "code": "worker_died",
-        "message": f"The worker of {message.worker.stage.label} {how} (last words: {last}).",
+        "message": f"The worker of {message.worker.stage.label} {how}{last_words}.",
         "remedy": "Look at the log, set the file aside or mend it; `derush retry` does only this item anew.",
     }
 

@@ -192,6 +192,7 @@ class Supervisor:
         elif kind == "item_done":
             self._dispatch.leave(worker)
             self._crew.rest(worker)
+            self._crew.has_ended_one(task.stage.id)
             self._end_or_retry(task, self._outcome_of(event))
 
     def worker_started(self, worker: Worker) -> None:

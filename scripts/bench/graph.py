@@ -77,7 +77,7 @@ def derush(videos: int) -> float:
         started = time.perf_counter()
         told = run.carry_out()
         seconds = time.perf_counter() - started
-    done = sum(entry["counts"]["done"] for entry in told["steps"].values())
+    done: int = sum(entry["counts"]["done"] for entry in told["steps"].values())
     assert done == videos * STEPS, told["steps"]
     return done / seconds
 

@@ -24,6 +24,7 @@ item = "video"
 after = {after}
 stall_after = 600
 timeout = 600
+cost = 0.01
 takes = {{ cpu = {{ cpu = 1 }} }}
 """
 

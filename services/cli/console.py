@@ -154,9 +154,15 @@ class RunView:
 
 
 def name_of(item: str, project: str | None) -> str:
-    """Return an item's file name, behind its project's where it has one: many clips are called a.mp4."""
+    """Return where an item is, from its project on: many clips are called a.mp4, on one card each.
+
+    A proxy's folder (`docs`) says nothing and is left out.
+    """
     path = Path(item)
-    return path.name if project in (None, item) else f"{Path(project).name}/{path.name}"
+    if project in (None, item) or not path.is_relative_to(project):
+        return path.name
+    below = path.relative_to(project)
+    return str(Path(project).name / (below.relative_to("docs") if below.parts[0] == "docs" else below))
 
 
 class Silence:

@@ -17,6 +17,10 @@ from services.flow import Task
 from services.listening import Result
 
 _MOST_WARNINGS = 20
+_MOST_ALIKE = 50
+"""Failures of one kind that are named one by one."""
+_MOST_OF_ONE = 2
+"""Warnings of one kind about one item that are told in full."""
 
 
 def summary(result: Result, settings: Settings) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def print_summary(console: Console, told: dict[str, Any], settings: Settings) ->
     console.print(_table("What would be done" if would else "What was done", told["steps"]))
     if would:
         console.print("Steps after one that would run are decided by what it brings.")
-    _print_failures(console, told["failures"])
+    _print_failures(console, told["failures"], told["execution_id"])
     _print_warnings(console, told["warnings"])
     if told["exit_code"] == Exit.INTERRUPTED:
         console.print(
@@ -96,17 +100,42 @@ def _table(title: str, steps: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
-def _print_failures(console: Console, failures: list[dict[str, Any]]) -> None:
+def _print_failures(console: Console, failures: list[dict[str, Any]], run_id: str) -> None:
+    """Name what failed, those together that one remedy helps: of fifty, a person reads each remedy once."""
+    alike: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for failure in failures:
-        name = escape(name_of(failure["item"], failure["project"]))
-        console.print(f"[red]✗ {failure['step']} {name}[/] {escape(failure['message'])}", soft_wrap=True)
-        console.print(f"  → {escape(failure['remedy'])} [dim]({failure['code']})[/]", soft_wrap=True)
+        alike.setdefault((failure["step"], failure["code"], failure["remedy"]), []).append(failure)
+    for (step, code, remedy), group in alike.items():
+        count = f", {len(group)} times" if len(group) > 1 else ""
+        console.print(f"[red]✗ {step} {escape(code)}[/]{count}", soft_wrap=True)
+        for failure in group[:_MOST_ALIKE]:
+            name = name_of(failure["item"], failure["project"])
+            # Most messages begin with the file's name: it need not be read twice.
+            message = failure["message"].removeprefix(f"{Path(failure['item']).name} ")
+            console.print(f"    [bold]{escape(name)}[/] {escape(message)}", soft_wrap=True)
+        if len(group) > _MOST_ALIKE:
+            console.print(f"    and {len(group) - _MOST_ALIKE} more: `derush show {run_id} --all`", soft_wrap=True)
+        console.print(f"  → {escape(remedy)}", soft_wrap=True)
 
 
 def _print_warnings(console: Console, warnings: list[dict[str, Any]]) -> None:
-    told = dict.fromkeys((warning["item"], warning["message"]) for warning in warnings)
-    for item, message in list(told)[:_MOST_WARNINGS]:
-        name = f"{escape(Path(item).name)}: " if item else ""
-        console.print(f"[yellow]![/] {name}{escape(message)}", soft_wrap=True)
-    if len(told) > _MOST_WARNINGS:
-        console.print(f"[yellow]![/] and {len(told) - _MOST_WARNINGS} more, see `derush logs`")
+    lines = _warning_lines(warnings)
+    for line in lines[:_MOST_WARNINGS]:
+        console.print(f"[yellow]![/] {escape(line)}", soft_wrap=True)
+    if len(lines) > _MOST_WARNINGS:
+        console.print(f"[yellow]![/] and {len(lines) - _MOST_WARNINGS} more, see `derush logs`")
+
+
+def _warning_lines(warnings: list[dict[str, Any]]) -> list[str]:
+    """Return each warning once; of many of a kind about one item, the first ones and how many more there are."""
+    alike: dict[tuple[str | None, str], dict[str, None]] = {}
+    for warning in warnings:
+        alike.setdefault((warning["item"], warning["code"]), {})[warning["message"]] = None
+    lines = []
+    for (item, _code), messages in alike.items():
+        name, told = (f"{Path(item).name}: " if item else ""), list(messages)
+        shown = told if len(told) <= _MOST_OF_ONE + 1 else told[:_MOST_OF_ONE]
+        lines += [f"{name}{message}" for message in shown]
+        if len(shown) < len(told):
+            lines.append(f"{name}and {len(told) - len(shown)} more like it.")
+    return lines

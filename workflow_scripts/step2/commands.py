@@ -58,7 +58,9 @@ def _picture(stream: Any, probe: Probe, plan: Plan) -> Any:
     if probe.video.interlaced:
         stream = stream.filter("bwdif", mode="send_frame")
     stream = stream.filter("fps", fps=PROXY_RATE, round="near", start_time=0)
-    if (probe.video.width, probe.video.height) != (plan.width, plan.height):
+    if probe.video.is_full_range:  # a proxy is limited range: what cameras' MJPEG and phones' H.264 are not
+        stream = stream.filter("scale", plan.width, plan.height, out_range="tv")
+    elif (probe.video.width, probe.video.height) != (plan.width, plan.height):
         stream = stream.filter("scale", plan.width, plan.height)
     # A tail that cannot be decoded is filled with the last frame that can: the duration stays.
     stream = stream.filter("tpad", stop=plan.frames, stop_mode="clone").filter("trim", end_frame=plan.frames)

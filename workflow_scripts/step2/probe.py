@@ -27,6 +27,8 @@ _COMMON_RATES = tuple(
     Fraction(number, under) for number in (24, 25, 30, 48, 50, 60, 120) for under in (1, Fraction(1001, 1000))
 )
 """Tried where a container names none: time stamps in milliseconds fit many rates, and these are what cameras record."""
+_SHORT = Fraction(1, 2)
+"""Seconds that a matroska may lack: its duration is that of its longest stream, subtitles included."""
 _RANGES = {1: "limited", 2: "full"}
 _MAGIC = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"\x06\x0e\x2b\x34"))
 """How mp4/mov, matroska/webm, avi and mxf begin: a file that does but cannot be opened is damaged, any other is no video."""
@@ -50,6 +52,11 @@ class VideoFacts:
     pixel_format: str
     interlaced: bool
     color: dict[str, Any]
+
+    @property
+    def is_full_range(self) -> bool:
+        """Whether black is 0 and white 255; ffmpeg's `yuvj` formats say so by their name."""
+        return self.color["range"] == "full" or self.pixel_format.startswith("yuvj")
 
 
 @dataclass(frozen=True)
@@ -134,11 +141,13 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def _cannot_open(path: Path, error: Exception) -> ItemError:
+def _cannot_open(path: Path, error: av.FFmpegError) -> ItemError:
     with path.open("rb") as stream:
         head = stream.read(16)
     if any(head[offset:].startswith(magic) for offset, magic in _MAGIC):
-        return ItemError("damaged_source", f"{path.name} is cut off or damaged: it cannot be opened ({error}).", _AGAIN)
+        return ItemError(
+            "damaged_source", f"{path.name} is cut off or damaged: it cannot be opened ({error.strerror}).", _AGAIN
+        )
     return ItemError("not_a_video", f"{path.name} is no video, whatever its name says.", "Take it out of the delivery, or replace it.")  # fmt: skip
 
 
@@ -214,10 +223,22 @@ def _facts(path: Path, container: InputContainer, scan: _Scan) -> Probe:
     warnings = [("damaged_source", f"Reading stops early: {scan.broken}")] if scan.broken else []
     if promised > scan.packets:
         warnings.append(("damaged_source", f"The file promises {promised} frames and holds {scan.packets}."))
+    elif missing := _missing_end(container, max(end * video.time_base, scan.audio_end)):
+        warnings.append(missing)
     return Probe(
         container_name, (end - scan.pts[0]) * video.time_base, timecode, video, _audio_facts(sound, scan), streams,
         scan.pts, end, scan.starts_with_keyframe, promised, warnings,
     )  # fmt: skip
+
+
+def _missing_end(container: InputContainer, end: Fraction) -> tuple[str, str] | None:
+    """Return a warning when a matroska, which counts no frames, ends before the duration that its header has."""
+    if "matroska" not in container.format.name or container.duration is None:
+        return None
+    promised = Fraction(container.duration, av.time_base)
+    if promised - end < _SHORT:
+        return None
+    return "damaged_source", f"The file promises {float(promised):.1f} s and ends after {float(end):.1f} s."
 
 
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:

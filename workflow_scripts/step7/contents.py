@@ -53,9 +53,13 @@ class Clip:
     proxy: Mapping[str, Any]
 
     def missing(self) -> Iterator[str]:
-        """Name what a complete video has and this one has not, with the step that makes it."""
+        """Name what a complete video has and this one has not, with the step that makes it.
+
+        Without a proxy that is all there is to say: everything else is made from it.
+        """
         if not self.video.proxy.is_file():
             yield f"{self.video.proxy.name} (STEP2)"
+            return
         for wanted in ARTEFACTS:
             path = self.video.artefact(wanted.suffix)
             if not path.is_file() or (wanted.kind == "source" and not self.original):

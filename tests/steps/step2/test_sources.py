@@ -178,6 +178,33 @@ def test_rotation_pixel_shape_and_odd_sizes(project, step2):
     assert len(numbers_in(project / "docs" / "wide.mp4")) == 50
 
 
+@pytest.mark.parametrize(("name", "codec"), [("mjpeg.avi", "mjpeg"), ("phone.mov", "libx264")])
+def test_full_range_becomes_limited(name, codec, project, step2):
+    plain = write_clip(project.parent / "plain.mp4", *NATIVE)
+    # The bars' white is 235 of 255: in limited range (ITU-R BT.709) 16 + 235 * 219 / 255 = 217.8.
+    ffmpeg(
+        "-i", str(plain), "-vf", "scale=out_range=full,format=yuvj420p", "-c:v", codec, "-q:v", "2", str(project / name)
+    )
+    plain.unlink()
+
+    code, events = step2()
+
+    assert (code, endings(events)) == (0, {name: ("done", None)})
+    original = facts_of(project, Path(name).stem)["original"]["video"]
+    assert original["pixel_format"] == "yuvj420p"
+    proxy = project / "docs" / f"{Path(name).stem}.mp4"
+    assert numbers_in(proxy) == list(range(50))
+    with av.open(str(proxy)) as container:
+        frames = list(container.decode(video=0))
+    assert {frame.format.name for frame in frames} == {"yuv420p"}
+    assert {int(frame.color_range) for frame in frames} <= {0, 1}
+    assert abs(int(luma(frames[-1]).max()) - 218) < 6
+
+
+def luma(frame: av.VideoFrame) -> np.ndarray:
+    return frame.to_ndarray()[: frame.height]
+
+
 def test_fields_become_frames(project, step2):
     plain = write_clip(project.parent / "plain.mp4", *NATIVE)
     ffmpeg("-i", str(plain), "-vf", "setfield=tff", "-flags", "+ilme+ildct", "-x264opts", "tff=1", "-c:v", "libx264", str(project / "fields.mp4"))  # fmt: skip
@@ -226,6 +253,13 @@ def test_bad_files_fail_by_name_and_the_good_one_is_done(project, step2, tmp_pat
         "cut.mov": ("failed", "damaged_source"),
         "sound_only.mp4": ("failed", "no_video_stream"),
     }
+    cut = next(
+        event["error"] for event in events if event["event"] == "item_done" and event["item"].endswith("cut.mov")
+    )
+    assert (
+        cut["message"]
+        == "cut.mov is cut off or damaged: it cannot be opened (Invalid data found when processing input)."
+    )
     assert facts_of(project, "one")["proxy"]["frames"] == 1
     assert sorted(path.name for path in (project / "docs").glob("*.mp4")) == ["good.mp4", "one.mp4"]
     left = sorted(path.name for path in project.rglob("*") if path.is_file() and path.parent.name in (project.name, "sources"))  # fmt: skip
@@ -251,6 +285,23 @@ def test_a_cut_off_video_gives_what_it_has_and_says_what_it_has_not(project, ste
     seen = numbers_in(project / "docs" / "cut.mp4")
     assert len(seen) == facts["proxy"]["frames"] < 100
     assert seen == [min(number, seen[-1]) for number in sorted(seen)]
+
+
+def test_a_cut_off_matroska_says_how_much_is_gone(project, step2):
+    """It counts no frames in its header, but says how long it is."""
+    whole = write_clip(project.parent / "whole.mkv", times_at(F(30), 120), F(1, 1000), options={"g": "10"})
+    content = whole.read_bytes()
+    (project / "cut.mkv").write_bytes(content[: len(content) * 6 // 10])
+    (project / "whole.mkv").write_bytes(content)
+    whole.unlink()
+
+    code, events = step2()
+
+    assert code == 0
+    assert facts_of(project, "whole")["warnings"] == []
+    (warning,) = facts_of(project, "cut")["warnings"]
+    assert warning["code"] == "damaged_source" and "4.0 s" in warning["message"]
+    assert [Path(event["item"]).name for event in events if event["event"] == "warning"] == ["cut.mkv"]
 
 
 NAMES = [
