@@ -22,7 +22,7 @@ import pytest
 
 from services.database import Database, open_database
 from services.executions import Store
-from tests.conftest import wait_until
+from tests.conftest import missing, wait_until
 
 _USER = "derush"
 
@@ -30,10 +30,8 @@ _USER = "derush"
 def _binaries() -> Path:
     """Where Debian keeps the newest server. Without one the test fails in CI, and is skipped elsewhere."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if not found and os.environ.get("CI_REQUIRES_POSTGRES"):
-        pytest.fail("CI needs a PostgreSQL server: apt-get install postgresql")
     if not found:
-        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+        missing("a PostgreSQL server: apt-get install postgresql")
     return found[-1].parent
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import sqlite3
 import statistics
@@ -155,10 +156,13 @@ def scripts(bench: Bench) -> float:
 
 def timed(commands: list[list[str]], variables: dict[str, str]) -> float:
     """Run commands one after the other; returns the seconds they took together."""
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     for command in commands:
         subprocess.run(command, cwd=REPOSITORY, env=variables, check=True, capture_output=True)
-    return time.perf_counter() - started
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"    {seconds:6.1f} s, {worked:6.1f} s of all cores' time: {worked / seconds:.2f} cores busy", flush=True)
+    return seconds
 
 
 def busiest_pool(data_dir: Path) -> float:
