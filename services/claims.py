@@ -12,6 +12,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from services.errors import ServiceError
+
 
 class Claims:
     """The claims of one run, on subjects named by their absolute path."""
@@ -22,9 +24,18 @@ class Claims:
         self._taken: dict[str, int] = {}
 
     def take(self, subject: str) -> bool:
-        """Claim a subject; False while another run has it. What is claimed already stays so."""
-        if subject in self._taken:
-            return True
+        """Claim a subject; False while another run has it. What is claimed already stays so.
+
+        Raises ServiceError work_dir_not_writable.
+        """
+        try:
+            return subject in self._taken or self._taken_now(subject)
+        except OSError as error:
+            message = f"The work directory cannot be written ({self._folder}): {error.strerror}."
+            remedy = "Make room, or give your user the right to write there; `derush retry` goes on."
+            raise ServiceError("work_dir_not_writable", message, remedy) from None
+
+    def _taken_now(self, subject: str) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(subject)
         while True:
@@ -37,8 +48,9 @@ class Claims:
             if _is_still(descriptor, path):
                 break
             os.close(descriptor)  # it was given up, and removed, between opening and locking
-        os.truncate(descriptor, 0)
-        os.write(descriptor, self._run_id.encode())
+        with suppress(OSError):  # on a full disk the claim holds all the same, it only does not say whose it is
+            os.truncate(descriptor, 0)
+            os.write(descriptor, self._run_id.encode())
         self._taken[subject] = descriptor
         return True
 

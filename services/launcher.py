@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
 from config.contract import Exit
@@ -100,19 +102,25 @@ class Run:
         try:
             return self._supervise(book, claims)
         except ServiceError as error:
-            _end_badly(book, error.record(), error.exit_code)
+            # Before there was a supervisor the run could not be done; after that it was cut short, and can go on.
+            _end_badly(book, "interrupted" if self._supervisor else "failed", error.record(), error.exit_code)
             raise
         except KeyboardInterrupt:
             book.finish("interrupted", 0.0, None, {"exit_code": Exit.INTERRUPTED})
             raise
         except Exception as error:
             remedy = "Please report it with the log that is named."
-            _end_badly(
-                book, {"code": "bug", "message": f"A mistake in Derush itself: {error!r}.", "remedy": remedy}, Exit.BUG
-            )
+            told = {"code": "bug", "message": f"A mistake in Derush itself: {error!r}.", "remedy": remedy}
+            _end_badly(book, "failed", told, Exit.BUG)
             raise
         finally:
             claims.give_up()
+            self._drop_old_events()
+
+    def _drop_old_events(self) -> None:
+        kept_since = datetime.now(timezone.utc) - timedelta(days=self._settings.events_keep_days)
+        with suppress(ServiceError):  # the next run does it
+            self._store.compact(kept_since.isoformat(timespec="microseconds"))
 
     def _supervise(self, book: Book, claims: Claims) -> Result:
         flow = self._flow(book)
@@ -183,13 +191,13 @@ class Run:
         return Result(self.id, status=self._store.get(self.id).status, exit_code=Exit.SOME_FAILED)
 
 
-def _end_badly(book: Book, error: Mapping[str, str], exit_code: int) -> None:
+def _end_badly(book: Book, status: str, error: Mapping[str, str], exit_code: int) -> None:
     """Record why a run could not be done; where not even that can be written, its end is noticed later."""
     if book.run.status != "running":
         return  # it had come to its end, and that could not be written
     try:
         book.interrupted()
-        book.finish("failed", 0.0, error, {"exit_code": int(exit_code)})
+        book.finish(status, 0.0, error, {"exit_code": int(exit_code)})
     except ServiceError:
         return
 

@@ -88,6 +88,7 @@ class Supervisor:
         try:
             self._flow.start()
             self._tasks_changed()
+            self._listener.tasks_changed(self._flow)  # in a run taken up again nothing is new
             self._look()
             while self._goes_on():
                 if not self._holds.keys() & _STOPPING:

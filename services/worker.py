@@ -142,7 +142,8 @@ class Worker:
                 self.log_tail.append(line)
                 self._listen(Logged(self, line))
                 if kept:
-                    kept.write(raw)
+                    with contextlib.suppress(OSError):  # a full disk must not keep the command from going on
+                        kept.write(raw)
 
     def _wait(self) -> None:
         returncode = self._child.process.wait()

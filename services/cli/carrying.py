@@ -17,7 +17,7 @@ from services.database import open_database
 from services.executions import Execution, Store
 from services.launcher import Run
 
-SUPERVISOR_PATIENCE = 1.0
+SUPERVISOR_PATIENCE = 0.25
 """Seconds that writing waits for another process: a run keeps what it could not write and goes on meanwhile."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -13,10 +14,12 @@ from services.cli.carrying import carry_out as carry_out_here
 from services.cli.carrying import open_store
 from services.cli.options import AsJson, to_person
 from services.errors import ServiceError
-from services.executions import Execution, Store
+from services.executions import Execution, Store, utc_now
 from services.launcher import reopen, start_detached
 from services.steering import Target
 from services.survival import settle_orphans
+
+_ACTIVE = ("queued", "running")
 
 Id = Annotated[
     str,
@@ -34,8 +37,8 @@ ShowLog = Annotated[bool, typer.Option("--log/--no-log", help="Show the steps' l
 
 def pause(execution_id: Id = "last") -> int:
     """Finish what is running, start nothing new; `derush resume` goes on."""
-    store, run, _ = _meant(execution_id)
-    if run.status not in {"queued", "running"}:
+    store, run, _ = _meant(execution_id, prefer=_ACTIVE)
+    if run.status not in _ACTIVE:
         raise _not_going_on(run, "There is nothing to pause.")
     store.request(run.id, "pause", {})
     to_person.print(f"{run.id} is asked to pause: what is running is finished. `derush resume {run.id[5:]}` goes on.")
@@ -44,32 +47,28 @@ def pause(execution_id: Id = "last") -> int:
 
 def resume(execution_id: Id = "last", detach: Detach = False, show_log: ShowLog = True, as_json: AsJson = False) -> int:
     """Go on with a run that was paused or interrupted; finished work is not touched."""
-    store, run, _ = _meant(execution_id)
-    if run.status in {"queued", "running"}:
-        store.request(run.id, "resume", {})
-        to_person.print(f"{run.id} is asked to go on.")
-        return Exit.OK
-    if run.status != "interrupted":
+    store, run, _ = _meant(execution_id, prefer=("interrupted", *_ACTIVE))
+    if run.status not in {"interrupted", *_ACTIVE}:
         raise _not_going_on(run, f"`derush retry {run.id[5:]}` does again what failed.")
     store.request(run.id, "resume", {})
+    if run.status in _ACTIVE:
+        to_person.print(f"{run.id} is asked to go on.")
+        return Exit.OK
     return _go_on(store, run, detach, show_log, as_json)
 
 
 def cancel(execution_id: Id = "last", step: OnlyStep = None, video: OnlyVideo = None) -> int:
     """End a run, or only one step or one video of it. What is done stays done."""
-    store, run, target = _meant(execution_id, step, video)
-    if run.status in {"queued", "running"}:
-        store.request(run.id, "cancel", target.record())
-        to_person.print(f"{run.id} is asked to cancel{' all of it' if target.is_everything else ''}.")
-        return Exit.OK
-    if (
-        run.status == "interrupted"
-        and target.is_everything
-        and store.change(run.id, ["interrupted"], status="cancelled")
-    ):
+    store, run, target = _meant(execution_id, step, video, prefer=(*_ACTIVE, "interrupted"))
+    resting = ["queued", "interrupted"]
+    if target.is_everything and store.change(run.id, resting, status="cancelled", ended_at=utc_now()):
         to_person.print(f"{run.id} is cancelled.")
         return Exit.OK
-    raise _not_going_on(run, "There is nothing to cancel.")
+    if run.status not in _ACTIVE:
+        raise _not_going_on(run, "There is nothing to cancel.")
+    store.request(run.id, "cancel", target.record())
+    to_person.print(f"{run.id} is asked to cancel{' all of it' if target.is_everything else ''}.")
+    return Exit.OK
 
 
 def retry(
@@ -111,12 +110,16 @@ def carry_out(execution_id: Annotated[str, typer.Argument(metavar="ID")]) -> int
 
 
 def _meant(
-    text: str, step: str | None = None, video: str | None = None, *, onwards: bool = False
+    text: str, step: str | None = None, video: str | None = None, *, onwards: bool = False, prefer: Sequence[str] = ()
 ) -> tuple[Store, Execution, Target]:
-    """Return the store, the run that is meant, and which part of it."""
+    """Return the store, the run that is meant, and which part of it.
+
+    `last` means the newest run in one of the statuses of `prefer`, where there is one.
+    """
     store = open_store(load_settings())
     settle_orphans(store)
-    found = store.find(text)
+    preferred = store.runs(limit=1, status=prefer) if text == "last" and prefer else []
+    found = preferred[0] if preferred else store.find(text)
     run = found if found.kind == "run" else store.get(found.run_id)
     part = None if found.kind == "run" else found.id
     step_id = f"STEP{step}" if step and step.isdecimal() else step
@@ -126,7 +129,7 @@ def _meant(
 def _ask(store: Store, run: Execution, action: str, target: Target, detach: bool, show_log: bool, as_json: bool) -> int:
     """Ask a run that goes on; take one up again that has ended."""
     store.request(run.id, action, target.record())
-    if store.get(run.id).status in {"queued", "running"}:
+    if store.get(run.id).status in _ACTIVE:
         to_person.print(f"{run.id} is asked to {action}.")
         return Exit.OK
     return _go_on(store, run, detach, show_log, as_json)

@@ -285,6 +285,18 @@ def test_a_run_whose_data_folder_becomes_read_only_ends_with_a_sentence_and_is_r
     assert {statuses[-1] for statuses in miniature.tasks().values()} == {"succeeded"}
 
 
+def test_a_work_directory_without_rights_is_refused_with_a_sentence(miniature: Miniature) -> None:
+    person = Elsewhere(miniature.folder, miniature.variables, as_one_who_needs_rights())
+    person.projects.mkdir()
+    person.projects.chmod(0o555)
+    refused = person.derush("run", str(person.archive("p", "a")))
+    person.projects.chmod(0o755)
+    assert refused.returncode == 3
+    assert "work_dir_not_writable" in refused.stderr and str(person.projects) in refused.stderr
+    assert answer(person, "retry")["exit_code"] == 0
+    assert_all_is_done_once(person, "a")
+
+
 def test_a_data_folder_without_rights_is_refused_at_the_start(miniature: Miniature) -> None:
     person = Elsewhere(miniature.folder, miniature.variables, as_one_who_needs_rights())
     archive = str(person.archive("p", "a"))

@@ -15,8 +15,8 @@ from tests.integration.material import CLIPS, write_material
 
 
 def test_all_good_files_finish_and_each_bad_one_is_named(tmp_path: Path) -> None:
-    material = write_material(tmp_path / "delivered", 40, seed=3)
-    assert len(material.bad) == 9 and len(material.good) > len(CLIPS)
+    material = write_material(tmp_path / "delivered", 40, seed=3, crashes=3)
+    assert len(material.bad) == 11 and len(material.good) > len(CLIPS)
     ended = subprocess.run(
         command(material, "1-3"),
         cwd=REPOSITORY,

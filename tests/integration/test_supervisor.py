@@ -135,6 +135,39 @@ def test_an_interrupt_leaves_no_process_and_no_partial_file_and_resume_goes_on(
     assert miniature.counts() - before == {"STEP5 slow-STEP5-b begin": 1}, "only what was at work was begun again"
 
 
+@pytest.mark.parametrize("way", [[], ["--detach"]], ids=["on a terminal", "detached"])
+def test_an_interrupted_run_goes_on_as_a_person_asks_for_it(miniature: Miniature, way: list[str]) -> None:
+    process = miniature.start("run", str(miniature.archive("p", "a", "b")), FAKE_SECONDS="0.3")
+    miniature.wait_for_begin("STEP3")
+    assert interrupt(process) == 130
+    resumed = miniature.derush("resume", *way)
+    assert resumed.returncode == 0, resumed.stderr
+    wait_until(lambda: miniature.status() == "succeeded", 60, "the run done")
+    assert miniature.counts()["STEP7 p end"] == 1
+
+
+def test_a_queued_run_is_cancelled_before_its_turn(miniature: Miniature) -> None:
+    first = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP2-a")))
+    wait_until((miniature.folder / "children").exists, 30, "the first at work")
+    second = miniature.start("run", "--json", str(miniature.archive("q", "b")))
+    wait_until(lambda: _queued(miniature) == 1, 30, "the second queued")
+    run_id = str(miniature.rows("SELECT id FROM executions WHERE kind = 'run' AND status = 'queued'")[0][0])
+    assert miniature.derush("cancel", run_id).returncode == 0
+    out, _ = second.communicate(timeout=30)
+    assert json.loads(out)["status"] == miniature.status(run_id) == "cancelled"
+    assert interrupt(first) == 130
+
+
+def test_the_events_of_runs_that_ended_long_ago_are_dropped(miniature: Miniature) -> None:
+    archive = str(miniature.archive("p", "a"))
+    miniature.run(archive)
+    old = miniature.newest()
+    miniature.run(archive, EVENTS_KEEP_DAYS="0")
+    miniature.run(archive, EVENTS_KEEP_DAYS="0")
+    assert [event for (event,) in miniature.rows("SELECT event FROM events WHERE run_id = ?", old)] == ["run_ended"]
+    assert miniature.rows("SELECT count(*) FROM executions WHERE run_id = ?", old)[0][0] > 7, "its tree is kept"
+
+
 def test_what_a_killed_worker_left_is_swept_up_by_the_next(miniature: Miniature) -> None:
     process = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP3-a")))
     wait_until((miniature.folder / "children").exists, 30, "at work")
@@ -240,7 +273,7 @@ def test_accept_lets_what_depends_on_a_failure_go_on(miniature: Miniature) -> No
     assert miniature.tasks()["STEP4 fail-STEP4-b"] == ["accepted"]
 
 
-def test_a_full_disk_pauses_the_run_which_goes_on_by_itself(miniature: Miniature) -> None:
+def test_a_run_that_waits_for_room_is_interrupted_and_resumed(miniature: Miniature) -> None:
     (miniature.folder / "full").touch()
     free = os.statvfs(miniature.folder).f_bavail * os.statvfs(miniature.folder).f_frsize / 1e9
     process = miniature.start(
