@@ -59,9 +59,9 @@ class Crew:
         waiting = self._idle[stage_id]
         return waiting.pop() if waiting else None
 
-    def has(self, stage_id: str) -> bool:
-        """Tell whether a stage has a worker, idle or not."""
-        return bool(self._all[stage_id])
+    def count(self, stage_id: str) -> int:
+        """Return how many workers a stage has, idle or not."""
+        return len(self._all[stage_id])
 
     def rest(self, worker: Worker) -> None:
         """Note that a worker waits for its next item."""
@@ -76,7 +76,7 @@ class Crew:
         if stage.id in self._gpu_stages and self._count_on_gpu() >= self._gpus:
             self._let_go(self._gpu_stages)
             return False
-        if self.has(stage.id) and psutil.virtual_memory().available < _LEAST_MEMORY:
+        if self._all[stage.id] and psutil.virtual_memory().available < _LEAST_MEMORY:
             self._let_go(frozenset(self._idle))
             return False
         return True

@@ -19,6 +19,8 @@ from services.pools import COMMAND_TAKES, Amounts, Pools, takes
 from services.stages import Stage
 from services.worker import Message, Worker, resolved, start_command
 
+_WORTH_A_WORKER = 20.0
+"""Seconds of work that must wait for each worker of a step before one more is started."""
 _NAP_SECONDS = 1.0
 """From this long between two looks at the workers on, this process slept (Ctrl-Z, a waking machine), and not they."""
 
@@ -87,6 +89,7 @@ class Dispatch:
         on_gpu = frozenset(stage_id for stage_id, amounts in self._amounts.items() if "gpu" in amounts)
         self.crew = Crew(run_id, environments, self._arguments, listen, on_gpu, gpus)
         self._in_order = sorted(reversed(flow.stages.values()), key=lambda stage: stage.is_check)
+        self._took = dict.fromkeys(flow.stages, (0, 0.0))
         self._busy: list[Task] = []
         self._watched_at = time.monotonic()
 
@@ -110,18 +113,14 @@ class Dispatch:
 
     def _give_one(self, stage: Stage, further: bool) -> bool:
         """Begin one task of a stage, if there is one that may; returns whether to look for another."""
-        if not self._flow.has_ready(stage.id):
+        if not self._flow.ready_count(stage.id):
             return False
         if stage.id in self.given_up:
             return self._refuse_one(stage)
         if not self._pools.has_room(self._amounts[stage.id]):
             return False
         worker = self.crew.idle(stage.id)
-        if (
-            worker is None
-            and stage.spec
-            and ((self.crew.has(stage.id) and not further) or not self.crew.may_start(stage))
-        ):
+        if worker is None and stage.spec and not self._gets_worker(stage, further):
             return False
         task = self._flow.next_ready(stage.id)
         if task is None or not self._is_ours(task):
@@ -133,6 +132,19 @@ class Dispatch:
         else:
             self._give(task, worker or self._started(self.crew.start(stage)))
         return True
+
+    def _gets_worker(self, stage: Stage, further: bool) -> bool:
+        """Tell whether a worker of a stage may be started: its first one, or one more where enough work waits for that.
+
+        A worker loads its model, and a step uses several cores by itself: one more pays only in a longer queue.
+        """
+        workers = self.crew.count(stage.id)
+        if workers:
+            ended, seconds = self._took[stage.id]
+            mean = seconds / ended if ended else stage.spec.cost if stage.spec else 0.0
+            if not further or self._flow.ready_count(stage.id) * mean < _WORTH_A_WORKER * workers:
+                return False
+        return self.crew.may_start(stage)
 
     def _refuse_one(self, stage: Stage) -> bool:
         task = self._flow.next_ready(stage.id)
@@ -201,6 +213,8 @@ class Dispatch:
         """Take a worker's task from it, and give back what it took."""
         work = self.at_work.pop(worker)
         self._pools.give_back(work.amounts)
+        ended, seconds = self._took[work.task.stage.id]
+        self._took[work.task.stage.id] = (ended + 1, seconds + time.monotonic() - work.given_at)
         return work
 
     def watch(self) -> None:

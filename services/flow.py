@@ -203,9 +203,9 @@ class Flow:
                 return task
         return None
 
-    def has_ready(self, stage_id: str) -> bool:
-        """Tell whether a stage has, most likely, a task that may be worked on."""
-        return bool(self._ready[stage_id])
+    def ready_count(self, stage_id: str) -> int:
+        """Return how many tasks of a stage may be worked on; a few of them may turn out not to."""
+        return len(self._ready[stage_id])
 
     def put_back(self, task: Task) -> None:
         """Return a task that could not be worked on after all, or that is to be tried again."""

@@ -110,6 +110,14 @@ class Plan(Strict):
                     heapq.heappush(ready, numbers[later])
         return ordered
 
+    def without_tests(self) -> Plan:
+        """Return the plan without the tests of its single tasks; validation stays."""
+        groups = {
+            name: tuple(task.model_copy(update={"test": ()}) for task in getattr(self, name))
+            for name in ("parallel_tasks", "sequential_tasks")
+        }
+        return self.model_copy(update=groups)
+
     def record(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""
         return self.model_dump(mode="json", by_alias=True)

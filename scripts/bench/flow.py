@@ -6,6 +6,9 @@ The same clips are taken through the same steps in three ways, in turns:
     barriers  the same runner, workers and pools, but each step waits until the one before it has done every clip
     scripts   the steps' scripts one after the other, each over all clips, as a shell script would call them
 
+once with speech by a service (a stand-in that answers as late as such services do, `speech_service.py`), and once with
+all the work on this machine:
+
     flow_over_waiting    = seconds of `scripts` / seconds of `flow`
     makespan_over_bound  = seconds of `flow` / the busiest pool's work, as if it could be spread evenly and began at once
 
@@ -35,7 +38,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[0] = str(REPOSITORY)
 
 from config.catalog import steps
-from config.settings import load_settings
+from config.settings import load_settings, read_settings
+from scripts.bench.speech_service import speech_service
 from services.environments import environments
 from services.planner import make_plan, workflows
 from services.pools import pools_of, takes
@@ -53,6 +57,7 @@ class Bench:
 
     clips: Path
     folder: Path
+    settings: dict[str, str]
 
     def variables(self, name: str) -> dict[str, str]:
         """Return an environment whose every folder is this run's own, and empty."""
@@ -60,29 +65,57 @@ class Bench:
         shutil.rmtree(root, ignore_errors=True)
         places = ("DATA_DIR", "PROJECTS_DIR", "OUTPUT_DIR", "ARCHIVES_DIR", "LOGS_DIR")
         own = {place: str(root / place.lower()) for place in places}
-        return {**os.environ, **own, "CACHE_ROOT_DIR": str(self.folder), "DERUSH_ENV_FILE": str(root / "no.env")}
+        return {
+            **os.environ,
+            **self.settings,
+            **own,
+            "CACHE_ROOT_DIR": str(self.folder),
+            "DERUSH_ENV_FILE": str(root / "no.env"),
+        }
+
+
+Way = Callable[[Bench], float]
+"""Takes the clips through the steps once; returns the seconds that took."""
 
 
 def main() -> int:
     """Measure, say what was measured, and print the figures as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="four short clips, once, without `barriers`: under 50 s")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each way is timed (default: 3)")
+    parser.add_argument(
+        "--quick", action="store_true", help="four short clips, flow and scripts with a service: under 50 s"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="how often each way is timed (default: 1)")
     arguments = parser.parse_args()
-    ways: dict[str, Callable[[Bench], float]] = {"flow": flow, "scripts": scripts}
-    if not arguments.quick:
-        ways["barriers"] = barriers
-    with tempfile.TemporaryDirectory() as folder:
-        clips = make_clips(Path(folder) / "clips", QUICK_LENGTHS if arguments.quick else LENGTHS)
-        bench = Bench(clips, Path(folder))
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        bounds: list[float] = []
-        for _ in range(1 if arguments.quick else arguments.rounds):
-            for way, measure in ways.items():
-                seconds[way].append(measure(bench))
-            bounds.append(seconds["flow"][-1] / busiest_pool(Path(folder) / "flow" / "data_dir"))
-    report({way: statistics.median(values) for way, values in seconds.items()}, statistics.median(bounds))
+    ways: dict[str, Callable[[Bench], float]] = {"flow": flow, "scripts": scripts} | (
+        {} if arguments.quick else {"barriers": barriers}
+    )
+    lengths = QUICK_LENGTHS if arguments.quick else LENGTHS
+    with tempfile.TemporaryDirectory() as folder, speech_service() as service:
+        clips = make_clips(Path(folder) / "clips", lengths)
+        figures = measure(Bench(clips, Path(folder), service), ways, arguments.rounds, "with a speech service")
+        if not arguments.quick:
+            here = measure(
+                Bench(clips, Path(folder), {"LEMONFOX_API_KEY": ""}), ways, arguments.rounds, "all on this machine"
+            )
+            figures |= {f"{name}_here": value for name, value in here.items()}
+    print(json.dumps(figures))
     return 0
+
+
+def measure(bench: Bench, ways: dict[str, Way], rounds: int, title: str) -> dict[str, float]:
+    """Time each way in turns, print the medians, and return the figures."""
+    print(title, flush=True)
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    bounds: list[float] = []
+    for _ in range(rounds):
+        for way, timed_once in ways.items():
+            seconds[way].append(timed_once(bench))
+        bounds.append(seconds["flow"][-1] / busiest_pool(bench.folder / "flow" / "data_dir", bench.settings))
+    medians = {way: statistics.median(values) for way, values in seconds.items()}
+    for way, value in medians.items():
+        print(f"{way:9} {value:8.1f} s   {value / medians['flow']:.2f} × flow", flush=True)
+    over_waiting, over_bound = medians["scripts"] / medians["flow"], statistics.median(bounds)
+    return {"flow_over_waiting": round(over_waiting, 3), "makespan_over_bound": round(over_bound, 3)}
 
 
 def make_clips(folder: Path, lengths: tuple[int, ...]) -> Path:
@@ -165,12 +198,12 @@ def timed(commands: list[list[str]], variables: dict[str, str]) -> float:
     return seconds
 
 
-def busiest_pool(data_dir: Path) -> float:
+def busiest_pool(data_dir: Path, changes: dict[str, str]) -> float:
     """Return the least seconds that the work of a run could take: the busiest pool's, spread evenly over its size.
 
     A task's work is the time from its beginning to its end, as it was in that run, beside other tasks.
     """
-    settings = load_settings()
+    settings = read_settings({**os.environ, **changes})
     sizes = pools_of(settings).sizes
     with sqlite3.connect(data_dir / "derush.sqlite3") as connection:
         rows = connection.execute(
@@ -182,17 +215,6 @@ def busiest_pool(data_dir: Path) -> float:
         for pool, amount in takes(steps()[step_id], settings, "auto", sizes["gpu"]).items():
             work[pool] += amount * seconds
     return max(work[pool] / size for pool, size in sizes.items() if size)
-
-
-def report(seconds: dict[str, float], over_bound: float) -> None:
-    """Print the times, and the figures as one JSON object."""
-    for way, value in seconds.items():
-        print(f"{way:9} {value:8.1f} s   {value / seconds['flow']:.2f} × flow")
-    figures = {
-        "flow_over_waiting": round(seconds["scripts"] / seconds["flow"], 3),
-        "makespan_over_bound": round(over_bound, 3),
-    }
-    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
