@@ -86,9 +86,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=1, help="how often each way is timed (default: 1)")
     arguments = parser.parse_args()
-    ways: dict[str, Callable[[Bench], float]] = {"flow": flow, "scripts": scripts} | (
-        {} if arguments.quick else {"barriers": barriers}
-    )
+    ways: dict[str, Way] = {"flow": flow, "scripts": scripts}
+    if not arguments.quick:
+        ways["barriers"] = barriers
     lengths = QUICK_LENGTHS if arguments.quick else LENGTHS
     with tempfile.TemporaryDirectory() as folder, speech_service() as service:
         clips = make_clips(Path(folder) / "clips", lengths)
