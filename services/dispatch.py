@@ -21,6 +21,8 @@ from services.worker import Message, Worker, resolved, start_command
 
 _WORTH_A_WORKER = 20.0
 """Seconds of work that must wait for each worker of a step before one more is started."""
+_LONG_ITEM = 5.0
+"""Seconds after which an item keeps others waiting: then one more worker is started for those."""
 _NAP_SECONDS = 1.0
 """From this long between two looks at the workers on, this process slept (Ctrl-Z, a waking machine), and not they."""
 
@@ -139,12 +141,19 @@ class Dispatch:
         A worker loads its model, and a step uses several cores by itself: one more pays only in a longer queue.
         """
         workers = self.crew.count(stage.id)
-        if workers:
-            ended, seconds = self._took[stage.id]
-            mean = seconds / ended if ended else stage.spec.cost if stage.spec else 0.0
-            if not further or self._flow.ready_count(stage.id) * mean < _WORTH_A_WORKER * workers:
-                return False
+        if workers and not (further and self._is_worth_a_worker(stage, workers)):
+            return False
         return self.crew.may_start(stage)
+
+    def _is_worth_a_worker(self, stage: Stage, workers: int) -> bool:
+        """Tell whether what waits for each worker of a stage is much, or all of them are at something long."""
+        ended, seconds = self._took[stage.id]
+        mean = seconds / ended if ended else stage.spec.cost if stage.spec else 0.0
+        if self._flow.ready_count(stage.id) * mean >= _WORTH_A_WORKER * workers:
+            return True
+        now = time.monotonic()
+        begun = [work.given_at for work in self.at_work.values() if work.task.stage.id == stage.id]
+        return len(begun) == workers and all(now - given_at > _LONG_ITEM for given_at in begun)
 
     def _refuse_one(self, stage: Stage) -> bool:
         task = self._flow.next_ready(stage.id)
