@@ -40,6 +40,7 @@ def kill(pid: int) -> None:
 @pytest.mark.parametrize("step_id", ALL_STEPS)
 def test_a_kill_at_any_moment_is_survived(miniature: Miniature, step_id: str, victim: str, seed: int) -> None:
     chance = random.Random(f"{step_id} {victim} {seed}")
+    patient(miniature)
     process = miniature.start(
         "run", "--json", "--steps", "1-7", str(miniature.archive("p", *VIDEOS)), FAKE_SECONDS="0.06"
     )
@@ -74,6 +75,12 @@ def test_a_kill_at_any_moment_is_survived(miniature: Miniature, step_id: str, vi
     wait_until(lambda: not miniature.processes(), 10, "every process gone")
     assert set(latest_statuses(miniature).values()) == {"succeeded"}
     assert miniature.status() == "succeeded"
+
+
+def patient(miniature: Miniature) -> None:
+    """Let no worker count as silent on a busy machine: here only kills may end one."""
+    path = miniature.folder / "steps.toml"
+    path.write_text(path.read_text().replace("stall_after = 1.5", "stall_after = 60"))
 
 
 def wait_for_a_while(miniature: Miniature, chance: random.Random) -> None:
