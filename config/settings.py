@@ -99,7 +99,9 @@ class Settings:
     output_dir: Path = setting(path, "output", "STEP7 copies finished projects here.")
     fallback_output_dir: Path | None = setting(path, None, "Used, with a warning, when OUTPUT_DIR cannot be written.")
     archives_dir: Path = setting(path, "archives", "STEP7 archives results here.")
-    data_dir: Path = setting(path, "data", "Where the history of runs is kept, unless DATABASE_URL names another place.")
+    data_dir: Path = setting(
+        path, "data", "Where the history of runs is kept, unless DATABASE_URL names another place."
+    )
     cache_root_dir: Path | None = setting(
         path,
         None,
@@ -129,7 +131,9 @@ class Settings:
     disk_reserve_gb: float = setting(
         number(0, 1e6), "0.5", "A run that met a full disk waits until this much is free, in GB."
     )
-    events_keep_days: float = setting(number(0, 36_500), "30", "Days after which the events of an ended run are dropped.")
+    events_keep_days: float = setting(
+        number(0, 36_500), "30", "Days after which the events of an ended run are dropped."
+    )
 
     # STEP1
     step1_project_pattern: str = setting(
