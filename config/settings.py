@@ -8,6 +8,7 @@ This module is the only reader of `os.environ`. `python -m config.settings` prin
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -77,6 +78,15 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def pattern(text: str) -> str:
+    """Read a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"accepted: a regular expression ({error})") from None
+    return text
+
+
 def path(text: str) -> Path:
     """Read a path; a relative one starts at the repository's root, `~` is the home folder."""
     return REPOSITORY / Path(text).expanduser()
@@ -137,7 +147,7 @@ class Settings:
 
     # STEP1
     step1_project_pattern: str = setting(
-        str,
+        pattern,
         r"(?P<project>\d+[ _][^ _]+)(?=[ _]|$)|(?P<whole>.+)",
         "Regular expression on an archive's name without suffix; its first group that matches names the project.",
     )

@@ -41,7 +41,8 @@ def record_run(store: Store, plan: Plan, options: Options, priority: int = 0) ->
     run_id, now = new_id(), utc_now()
     run = Execution(
         id=run_id, run_id=run_id, kind="run", number=0, queued_at=now, status="queued", priority=priority,
-        plan=plan.record(), parameters=options.record(), message=plan.objective,
+        plan=plan.record(), parameters=options.record(),
+        message=f"dry run: {plan.objective}" if options.dry_run else plan.objective,
     )  # fmt: skip
     store.save([run], [Event(run_id=run_id, execution_id=run_id, at=now, event="run_queued", data={})])
     return run
@@ -204,4 +205,4 @@ def _end_badly(book: Book, status: str, error: Mapping[str, str], exit_code: int
 
 def _queue_message(active: list[Execution], run_id: str) -> str:
     others = [run.id for run in active if run.id != run_id]
-    return f"Queued: {len(others)} other runs come first ({', '.join(others[:3])}). `derush status` shows them."
+    return f"Queued beside {', '.join(others[:3]) or 'others'}: it begins when its turn comes. `derush history` shows them."

@@ -16,6 +16,7 @@ from services.words import LANGUAGES, clauses, stems
 from services.workflows import Workflow, groups, read_workflow
 
 FOLDER = REPOSITORY / "config" / "workflows"
+_NEGATION = re.compile(r"\b(?:sauf|sans|hormis|excepté|pas|except|without|not|don['’]t|never|jamais)\b", re.IGNORECASE)
 LEAST_SHARE = 0.6
 """Share of a trigger's words that a request must have: both of two, two of three."""
 
@@ -42,7 +43,7 @@ def _workflows(folder: Path) -> dict[str, Workflow]:
 def choose(request: str, known: Mapping[str, Workflow]) -> Choice:
     """Return the workflow that fits a request best: by the share of a trigger's words it has, then by their number.
 
-    Raises ServiceError when none fits, or two fit equally well.
+    Raises ServiceError when none fits, two fit equally well, or the request leaves something out.
     """
     fits = [fit for workflow in known.values() if (fit := _best_fit(request, workflow))]
     if not fits:
@@ -51,6 +52,9 @@ def choose(request: str, known: Mapping[str, Workflow]) -> Choice:
     first, *others = [fit for fit in fits if fit.rank == best]
     if others:
         raise _ambiguous([first, *others])
+    left_out = _NEGATION.search(request)
+    if left_out and not _NEGATION.search(first.trigger):
+        raise _leaves_out(left_out[0])
     return Choice(first.workflow, first.why)
 
 
@@ -104,6 +108,12 @@ def _ambiguous(fits: Sequence[_Fit]) -> ServiceError:
     named = " and ".join(f"{fit.workflow.name} (“{fit.trigger}”)" for fit in fits)
     remedy = f"Choose one: {' or '.join(f'`--workflow {fit.workflow.name}`' for fit in fits)}."
     return ServiceError("ambiguous_request", f"The request fits {named} equally well.", remedy, Exit.USAGE)
+
+
+def _leaves_out(word: str) -> ServiceError:
+    message = f"The request leaves something out (“{word}”), and what that is is not understood."
+    remedy = "Name the workflow and its steps: `derush plan --workflow full --steps 1-4,6 --file …`."
+    return ServiceError("negation_not_understood", message, remedy, Exit.USAGE)
 
 
 def _nothing_fits(request: str, known: Mapping[str, Workflow]) -> ServiceError:

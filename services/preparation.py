@@ -73,12 +73,14 @@ def fill(flow: Flow, settings: Settings, warn: Callable[[str], None]) -> None:
     for stage in flow.stages.values():
         for path in stage.files:
             named.setdefault(path, []).append(stage.id)
+    require_inputs([Path(path) for path in named], [])
     for path, begin in named.items():
         if not _take_in(flow, Path(path).absolute(), begin, settings):
             warn(f"{path}: no archive, video or project was found in it.")
     for project in _all_projects(settings) if not named else ():
         flow.begin_with_project(project)
-    if not flow.tasks:
+    works_on_items = any(stage.spec for stage in flow.stages.values())
+    if works_on_items and not any(task.stage.spec for task in flow.tasks.values()):
         where = ", ".join(named) or str(settings.projects_dir)
         raise ServiceError(
             "nothing_found", f"Nothing to work on was found in {where}.",

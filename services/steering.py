@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from services.executions import Execution
 from services.flow import STOPPED_AT_FAILURE, Task
 
 ACTIONS = ("pause", "resume", "cancel", "retry", "accept")
@@ -55,11 +56,26 @@ def _is_meant(task: Task, target: Target, ids_of: Callable[[Task], set[str]]) ->
     return not target.video or _folded(target.video) in _names(task)
 
 
+def is_row_meant(row: Execution, target: Target) -> bool:
+    """Tell whether a target means a recorded task; a run's own row and its steps' are never meant by a name."""
+    if row.kind != "task" and (row.kind != "step" or target.video):
+        return False
+    if target.execution and target.execution not in {row.id, row.parent_execution_id}:
+        return False
+    if target.step and target.step.upper() not in {str(row.stage).upper(), str(row.step).upper()}:
+        return False
+    return not target.video or _folded(target.video) in _names_of(str(row.subject), row.project)
+
+
 def _names(task: Task) -> set[str]:
-    path = Path(task.item.path)
+    return _names_of(task.item.path, task.project)
+
+
+def _names_of(item: str, owner: str | None) -> set[str]:
+    path = Path(item)
     names = {path.name, path.stem, str(path)}
-    if task.project:
-        project = Path(task.project).name
+    if owner:
+        project = Path(owner).name
         names |= {f"{project}/{path.name}", f"{project}/{path.stem}"}
     return {_folded(name) for name in names}
 

@@ -16,7 +16,7 @@ from services.cli.options import AsJson, to_person
 from services.errors import ServiceError
 from services.executions import Execution, Store, utc_now
 from services.launcher import reopen, start_detached
-from services.steering import Target
+from services.steering import Target, is_row_meant
 from services.survival import settle_orphans
 
 _ACTIVE = ("queued", "running")
@@ -118,12 +118,25 @@ def _meant(
     """
     store = open_store(load_settings())
     settle_orphans(store)
-    preferred = store.runs(limit=1, status=prefer) if text == "last" and prefer else []
-    found = preferred[0] if preferred else store.find(text)
+    found = _newest(store, prefer) if text == "last" else store.find(text)
     run = found if found.kind == "run" else store.get(found.run_id)
     part = None if found.kind == "run" else found.id
     step_id = f"STEP{step}" if step and step.isdecimal() else step
-    return store, run, Target(part, step_id, video, onwards)
+    target = Target(part, step_id, video, onwards)
+    if not target.is_everything and not any(is_row_meant(row, target) for row in store.tree(run.id)):
+        what = " of ".join(word for word in (video, step_id) if word)
+        remedy = f"`derush show {run.id[5:]}` lists what it has; name another run by its id."
+        raise ServiceError("no_such_part", f"{run.id} has no {what}.", remedy, Exit.USAGE)
+    return store, run, target
+
+
+def _newest(store: Store, prefer: Sequence[str]) -> Execution:
+    """Return the newest run in one of these statuses, else the newest of all; dry runs have nothing to go on with."""
+    for statuses in (prefer, ()) if prefer else ((),):
+        for run in store.runs(limit=50, status=statuses):
+            if not run.parameters.get("dry_run"):
+                return run
+    return store.find("last")
 
 
 def _ask(store: Store, run: Execution, action: str, target: Target, detach: bool, show_log: bool, as_json: bool) -> int:

@@ -73,6 +73,8 @@ def print_summary(console: Console, told: dict[str, Any], settings: Settings) ->
         console.print("Steps after one that would run are decided by what it brings.")
     _print_failures(console, told["failures"], told["execution_id"])
     _print_warnings(console, told["warnings"])
+    if told["steps"] and all(set(entry["counts"]) == {"up_to_date"} for entry in told["steps"].values()):
+        console.print("Everything was up to date: `--force` does it again.")
     if told["exit_code"] == Exit.INTERRUPTED:
         console.print(
             f"[yellow]Interrupted.[/] Nothing half done is left: `derush resume {told['execution_id']}` goes on."

@@ -409,3 +409,21 @@ def test_items_that_kill_their_workers_take_no_good_ones_with_them(miniature: Mi
     told = miniature.run(*archives)
     assert len(told["failures"]) == 6 and {failure["code"] for failure in told["failures"]} == {"worker_died"}
     assert counted(told)["STEP6"]["done"] == 6
+
+
+@pytest.mark.parametrize(
+    "asked", [["cancel", "--video", "nothere"], ["retry", "--from", "STEP9"], ["accept", "--step", "9"]]
+)
+def test_what_a_run_does_not_have_is_refused(miniature: Miniature, asked: list[str]) -> None:
+    miniature.run(str(miniature.archive("p", "fail-STEP3-a")))
+    before = miniature.counts()
+    refused = miniature.derush(*asked)
+    assert refused.returncode == 2 and "no_such_part" in refused.stderr
+    assert miniature.counts() == before
+
+
+def test_a_dry_run_is_not_what_a_retry_means(miniature: Miniature) -> None:
+    archive = str(miniature.archive("p", "fail-STEP3-a"))
+    real = miniature.run(archive)["execution_id"]
+    miniature.run(archive, "--dry-run")
+    assert json.loads(miniature.derush("retry", "--json").stdout)["execution_id"] == real

@@ -423,3 +423,19 @@ def test_the_command_refuses_in_one_sentence_with_a_remedy(derush_plan, argument
     ended = derush_plan(*arguments)
     assert (ended.returncode, ended.stdout) == (Exit.USAGE, "")
     assert f"({code})" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "traite tout sauf le tracking",
+        "archive sans réduire",
+        "ne réduis pas, archive",
+        "process everything without audio",
+        "all except audio",
+    ],
+)
+def test_a_request_that_leaves_something_out_is_refused(request_text: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        choose(request_text, workflows())
+    assert refused.value.code == "negation_not_understood"
