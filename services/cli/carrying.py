@@ -10,7 +10,7 @@ from types import FrameType
 from rich.console import Console
 
 from config.settings import Settings
-from services.cli.console import RunView, Silence
+from services.cli.console import NotesOnly, RunView
 from services.cli.options import to_person
 from services.cli.summary import print_summary, summary
 from services.database import open_database
@@ -29,7 +29,7 @@ def open_store(settings: Settings, *, patience: float = 10.0) -> Store:
 def carry_out(run: Execution, settings: Settings, *, show_log: bool, as_json: bool) -> int:
     """Carry a recorded run out here and now, showing it or printing one document at its end; returns the exit code."""
     view = RunView(Console(), show_log=show_log)
-    running = Run(run, settings, open_store(settings, patience=SUPERVISOR_PATIENCE), Silence() if as_json else view)
+    running = Run(run, settings, open_store(settings, patience=SUPERVISOR_PATIENCE), NotesOnly() if as_json else view)
     _stop_on_signals(running, to_person.print if as_json else view.note)
     if as_json:
         result = running.carry_out()

@@ -188,3 +188,11 @@ class Silence:
 
     def warning(self, label: str, item: str | None, code: str, message: str) -> None:
         """Say nothing."""
+
+
+class NotesOnly(Silence):
+    """A listener for runs whose result a program reads: only what is said about the run itself, beside the result."""
+
+    def note(self, text: str) -> None:
+        """Say it on standard error."""
+        Console(stderr=True).print(Text(text, style="yellow"), soft_wrap=True, highlight=False)
