@@ -52,10 +52,13 @@ def test_it_sees_no_face_where_there_is_none(engine: Engine, pictures: Pictures,
             assert not (engine.detect(frame).scores >= CONFIDENT).any()
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 33), (720, 3), (3, 1300)])
 def test_any_size_will_do(engine: Engine, size: tuple[int, int]) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
-    assert not (engine.detect(noise).scores >= CONFIDENT).any()
+    """Strips too thin for a face show none, whatever a network makes of them: several noises, as its answers vary."""
+    for seed in range(20):
+        noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+        assert not (engine.detect(noise).scores >= CONFIDENT).any()
 
 
 def test_places_are_in_pixels_of_the_frame_whatever_its_size(engine: Engine, pictures: Pictures) -> None:
