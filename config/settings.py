@@ -151,6 +151,9 @@ class Settings:
         r"(?P<project>\d+[ _][^ _]+)(?=[ _]|$)|(?P<whole>.+)",
         "Regular expression on an archive's name without suffix; its first group that matches names the project.",
     )
+    step1_min_size_mb: float = setting(
+        number(0, 1e6), "1", "Archives and loose clips smaller than this are left out, in MB; 0 takes them all."
+    )
 
     # STEP2
     step2_preset: str = setting(
@@ -217,9 +220,25 @@ class Settings:
 
     # Panel
     panel_host: str = setting(
-        choice("127.0.0.1", "::1", "localhost"), "127.0.0.1", "Loopback address the panel listens on."
+        str, "127.0.0.1", "Address the panel listens on; another than loopback needs a password (`derush password`)."
     )
     panel_port: int = setting(integer(1, 65_535), "8770", "Port the panel listens on.")
+    panel_hosts: tuple[str, ...] = setting(
+        words, None, "Further names the panel is reached by (`derush.studio.lan`), parted by commas."
+    )
+    panel_audit_keep_days: float = setting(number(1, 36_500), "365", "Days that the panel's audit log is kept.")
+
+    # What a person gives the panel to work on
+    uploads_dir: Path = setting(path, "uploads", "Where uploads are kept, a folder per day or drop.")
+    upload_max_gb: float = setting(number(0.001, 1e6), "500", "Largest file that may be uploaded, in GB.")
+    upload_keep_days: float = setting(
+        number(0.001, 36_500), "7", "Days after which an upload that was begun and not continued is removed."
+    )
+    browse_roots: tuple[str, ...] = setting(
+        words,
+        "samples,~",
+        "Folders below which inputs may be chosen in the panel, parted by commas; UPLOADS_DIR always is one.",
+    )
 
     @property
     def cache_root(self) -> Path:
@@ -275,6 +294,15 @@ def unknown_settings() -> list[str]:
 def load_settings() -> Settings:
     """Read the settings of this process: the environment wins over the `.env` file."""
     return read_settings({**dotenv_values(env_file()), **os.environ})
+
+
+def origins() -> dict[str, str]:
+    """Return by name where the value of each setting comes from in this process: `environment`, `file` or `default`."""
+    in_file = dotenv_values(env_file())
+    return {
+        name: ("environment" if name in os.environ else "file") if {**in_file, **os.environ}.get(name) else "default"
+        for name in (declared.name.upper() for declared in fields(Settings))
+    }
 
 
 def inherited_environment() -> dict[str, str]:

@@ -29,12 +29,9 @@ class Board:
     rows: list[Row]
 
 
-def boards(projects_dir: Path) -> list[Board]:
-    """Return the projects below the work directory, by name, each with what its records say."""
-    if not projects_dir.is_dir():
-        return []
-    found = (path for path in projects_dir.iterdir() if path.name != RECORDS and (path / RECORDS).is_dir())
-    return [Board(path.name, path, _rows(path / RECORDS)) for path in sorted(found)]
+def board(project: Path) -> Board:
+    """Return what the records of a project say."""
+    return Board(project.name, project, _rows(project / RECORDS))
 
 
 def _rows(records: Path) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The tables: executions, one tree of everything that happens, and events, what was said about it.
+"""The tables: executions, one tree of everything that happens; events, what was said about it; who may use the panel.
 
 Rows are plain dataclass instances that stand apart from any session: nothing is loaded lazily, nothing is tracked.
 Every time is UTC in ISO 8601 with microseconds and the offset "+00:00", so that times sort as text.
@@ -96,7 +96,7 @@ def _only(words: str) -> dict[str, Any]:
 
 
 class Base(MappedAsDataclass, DeclarativeBase):
-    """What both tables share: dataclasses with keyword arguments, and names for constraints."""
+    """What all tables share: dataclasses with keyword arguments, and names for constraints."""
 
     metadata = MetaData(
         naming_convention={
@@ -185,3 +185,50 @@ class Event(Base, kw_only=True):
         Index("ix_events_requested", "run_id", "id", **_only("event = 'requested'")),
         {"sqlite_autoincrement": True},
     )
+
+
+class Account(Base, kw_only=True):
+    """The one account of the panel. `generation` changes with the password: sessions of an earlier one are over.
+
+    `link_digest` is the sha256 of the link that signs in once; it is gone when the link was used.
+    """
+
+    __tablename__ = "accounts"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    password_hash: Mapped[str | None] = mapped_column(String(256), default=None)
+    generation: Mapped[str] = mapped_column(String(40))
+    link_digest: Mapped[str | None] = mapped_column(String(64), default=None)
+
+
+class Token(Base, kw_only=True):
+    """A key that a program signs in with: its sha256 only, what it may do, until when."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, init=False)
+    name: Mapped[str] = mapped_column(AnyText)
+    scopes: Mapped[list[str]] = mapped_column(JsonText, default_factory=list)
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[str] = mapped_column(_Key)
+    last_used_at: Mapped[str | None] = mapped_column(_Key, default=None)
+    expires_at: Mapped[str | None] = mapped_column(_Key, default=None)
+    revoked_at: Mapped[str | None] = mapped_column(_Key, default=None)
+
+    __table_args__ = (Index("ix_tokens_digest", "digest", unique=True),)
+
+
+class AuditEntry(Base, kw_only=True):
+    """Somebody did something through the panel or its API: who, from where, what, to what, how it ended."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(_EventId, primary_key=True, init=False)
+    at: Mapped[str] = mapped_column(_Key)
+    who: Mapped[str] = mapped_column(AnyText)
+    address: Mapped[str] = mapped_column(AnyText)
+    action: Mapped[str] = mapped_column(AnyText)
+    target: Mapped[str] = mapped_column(AnyText, default="")
+    outcome: Mapped[str] = mapped_column(AnyText, default="done")
+
+    __table_args__ = ({"sqlite_autoincrement": True},)

@@ -57,7 +57,8 @@ class StepStatus(_Response):
 
     `stage` is the id of the task in the run's plan. `execution_id` is null until a supervisor took the run up. `total`
     counts what is there and what earlier steps are expected to bring, `done` what has ended, well or not. `seconds` is
-    what its tasks took, added up. `running` and `errors` hold the first ones; `error_count` counts them all.
+    what its tasks took, added up, `remaining_seconds` what is left, side by side as now; null while the step does not work.
+    `running` and `errors` hold the first ones; `error_count` counts them all.
     """
 
     execution_id: str | None
@@ -72,6 +73,7 @@ class StepStatus(_Response):
     counts: dict[Status, int]
     running: tuple[AtWork, ...]
     seconds: float = Field(ge=0)
+    remaining_seconds: float | None = Field(ge=0)
     started_at: str | None
     ended_at: str | None
     errors: tuple[ItemFailure, ...]

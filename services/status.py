@@ -69,7 +69,7 @@ def global_status(store: Store, execution_id: str, now: str | None = None) -> Gl
         remaining_seconds=_remaining(facts, weights, elapsed),
         counts=dict(counts),
         attempts=sum(own.further for own in facts.tallies.values()),
-        steps=tuple(_step(stage, facts) for stage in facts.stages.values()),
+        steps=tuple(_step(stage, facts, weights[stage.id]) for stage in facts.stages.values()),
         error=Failure(**_failure(run)) if run.error else None,
     )
 
@@ -97,7 +97,7 @@ def _remaining(facts: _Facts, weights: Mapping[str, float], elapsed: float) -> f
     return None if facts.run.status in {"queued", "running", "interrupted"} else 0.0
 
 
-def _step(stage: Stage, facts: _Facts) -> StepStatus:
+def _step(stage: Stage, facts: _Facts, mean: float) -> StepStatus:
     row, own, tasks = facts.rows.get(stage.id), facts.tallies[stage.id], facts.tasks.get(stage.id, [])
     return StepStatus(
         execution_id=row.id if row else None,
@@ -112,11 +112,21 @@ def _step(stage: Stage, facts: _Facts) -> StepStatus:
         counts=dict(own.counts),
         running=tuple(_at_work(task) for task in tasks if task.status == "running"),
         seconds=own.seconds,
+        remaining_seconds=_step_remaining(facts, own, mean),
         started_at=row.started_at if row else None,
         ended_at=row.ended_at if row else None,
         errors=tuple(_item_failure(task) for task in tasks if task.status == "failed"),
         error_count=own.counts.get("failed", 0),
     )
+
+
+def _step_remaining(facts: _Facts, own: Tally, mean: float) -> float | None:
+    """Return the seconds a step's tasks still take, as many side by side as are at work now; None where nobody knows."""
+    if not own.left or not facts.is_active:
+        return 0.0
+    if facts.run.held or not own.counts.get("running"):
+        return None
+    return own.left * mean / own.counts["running"]
 
 
 def _status(stage: Stage, row: Execution | None, facts: _Facts) -> str:

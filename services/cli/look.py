@@ -1,12 +1,8 @@
-"""`derush logs`, `derush doctor`, `derush serve`: looking at what there is."""
+"""`derush logs`: what the steps wrote."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import sys
-import time
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -15,13 +11,14 @@ from rich.table import Table
 
 from config.catalog import steps as declared_steps
 from config.contract import Exit
-from config.settings import REPOSITORY, Settings, load_settings
-from services import doctor as doctors
+from config.settings import Settings, load_settings
 from services import logs as log_files
-from services.cli.console import COLOURS
-from services.cli.options import AsJson, console, to_person
-from services.cli.run import step_named
+from services.cli.options import console, step_named, to_person
+from services.cli.style import COLOURS
 from services.errors import ServiceError
+from services.log_file import LogFile
+from services.log_following import follow as follow_log
+from services.log_lines import Line
 
 
 def logs(
@@ -39,17 +36,19 @@ def logs(
     folder = settings.logs_dir / spec.log_folder
     path = log_files.newest_log(folder)
     if path is None:
-        raise ServiceError("no_log", f"{spec.id} has no log in {folder}.", "Run the step first.", Exit.USAGE)
+        raise ServiceError("no_such_log", f"{spec.id} has no log in {folder}.", "Run the step first.", Exit.USAGE)
     to_person.print(f"[dim]{path}[/]", soft_wrap=True)
-    tail = log_files.last_lines(path, lines)
-    sys.stdout.write(tail.text)
-    while follow:
-        sys.stdout.flush()
-        tail = log_files.read_from(path, tail.next_offset)
-        sys.stdout.write(tail.text)
-        if not tail.truncated:
-            time.sleep(0.2)
+    with LogFile(path) as log:
+        page = log.last(lines)
+    _print(page.whole_lines if follow else page.lines)
+    for grown in follow_log(path, page.end) if follow else ():
+        _print(grown.whole_lines if grown else ())
     return Exit.OK
+
+
+def _print(lines: Sequence[Line]) -> None:
+    sys.stdout.write(b"".join(line.raw for line in lines).decode("utf-8", "replace"))
+    sys.stdout.flush()
 
 
 def _list_logs(settings: Settings) -> int:
@@ -64,48 +63,3 @@ def _list_logs(settings: Settings) -> int:
         )
     console.print(table, soft_wrap=True)
     return Exit.OK
-
-
-def doctor(as_json: AsJson = False) -> int:
-    """Check everything the steps need: settings, environments, models, tools, disks. Ends with 3 if something is missing."""
-    checks = doctors.examine(load_settings())
-    if as_json:
-        print(json.dumps([check.record() for check in checks], indent=1))
-    else:
-        _print_checks(checks)
-    return Exit.PREREQUISITE if any(check.state == "missing" for check in checks) else Exit.OK
-
-
-def _print_checks(checks: Sequence[doctors.Check]) -> None:
-    marks = {"good": "[green]✓[/]", "warning": "[yellow]![/]", "missing": "[red]✗[/]"}
-    table = Table(box=None, padding=(0, 1))
-    for column in ("", "What", "Found", "What to do"):
-        table.add_column(column, overflow="fold")
-    for check in checks:
-        table.add_row(marks[check.state], check.what, check.found, check.remedy)
-    console.print(table)
-    counts = {state: sum(check.state == state for check in checks) for state in marks}
-    console.print(f"{counts['good']} good, {counts['warning']} warnings, {counts['missing']} missing")
-
-
-def serve(
-    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Another port than PANEL_PORT.")] = None,
-) -> int:
-    """Open the control panel, on this machine only, until Ctrl-C."""
-    settings = load_settings()
-    chosen = port or settings.panel_port
-    host = f"[{settings.panel_host}]" if ":" in settings.panel_host else settings.panel_host
-    address = f"{host}:{chosen}"
-    try:
-        socket.create_server((settings.panel_host, chosen), family=_family(settings.panel_host)).close()
-    except OSError as error:
-        remedy = "Is the panel open already? Else use --port."
-        raise ServiceError("port_in_use", f"{address} cannot be used ({error.strerror}).", remedy, Exit.USAGE) from None
-    to_person.print(f"The panel is at [bold]http://{address}/[/]  (Ctrl-C ends it)")
-    gunicorn = [sys.executable, "-m", "gunicorn", "--chdir", str(REPOSITORY), "--bind", address, "--threads", "8",
-                "--log-level", "warning", "web:create_app()"]  # fmt: skip
-    return os.execv(sys.executable, gunicorn)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

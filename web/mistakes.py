@@ -1,0 +1,107 @@
+"""What a person sees when something went wrong: a page, a message on the page, or JSON; always what to do next."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, SecurityError
+
+from config.contract import Exit
+from services.errors import ServiceError
+
+
+def init_app(app: Flask) -> None:
+    """Answer errors in this panel's own way."""
+    app.register_error_handler(ServiceError, _service_error)
+    app.register_error_handler(CSRFError, _csrf_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _bug)
+
+
+def status_of(error: ServiceError) -> int:
+    """Return the HTTP status that fits an error."""
+    if error.code.startswith("no_such_"):
+        return 404
+    if error.code in {"database_locked", "no_database", "disk_full"}:
+        return 503
+    return 400 if error.exit_code == Exit.USAGE else 409
+
+
+def answer(status: int, code: str, message: str, remedy: str) -> Response:
+    """Say what went wrong in the form that was asked for."""
+    said = {"code": code, "message": message, "remedy": remedy}
+    if wants_json():
+        response = jsonify({"error": said})
+    elif request.headers.get("HX-Request"):
+        response = make_response(render_template("_message.html", **said))
+        response.headers["HX-Retarget"] = "#messages"
+        response.headers["HX-Reswap"] = "beforeend"
+    else:
+        response = make_response(render_template("mistake.html", status=status, **said))
+    response.status_code = status
+    return response
+
+
+def wants_json() -> bool:
+    """Tell whether whoever asks reads JSON rather than pages."""
+    if request.path.startswith("/api/") or request.path.startswith("/uploads"):
+        return True
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html")
+    return best == "application/json"
+
+
+def _service_error(error: ServiceError) -> Response:
+    return answer(status_of(error), error.code, error.message, error.remedy)
+
+
+def _csrf_error(_error: CSRFError) -> Response:
+    message = _("The page was not one of this session's, so nothing was done.")
+    return answer(400, "csrf", message, _("Reload the page and try again."))
+
+
+_SAID = {
+    400: ("bad_request", "The request was not understood."),
+    401: ("not_signed_in", "Sign in first, or send a token that is not over: `Authorization: Bearer …`."),
+    403: ("not_allowed", "The token may not do this."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("not_allowed_here", "This address does not take that method."),
+    413: ("too_large", "That was too large for a form."),
+    429: ("too_many_tries", "Too many tries."),
+}
+
+
+def _http_error(error: HTTPException) -> Any:
+    if isinstance(error, SecurityError):  # not even the address of a page can be written under a name that is not ours
+        said = "This server is not reached by that name: add it to PANEL_HOSTS.\n"
+        return Response(said, status=400, mimetype="text/plain")
+    status = error.code or 500
+    if status < 400:
+        return error
+    code, message = _SAID.get(status, ("http_error", str(error.description)))
+    made = answer(status, code, _(message), _remedies().get(status, ""))
+    kept = {name: value for name, value in error.get_headers() if name.lower() in {"allow", "retry-after"}}
+    made.headers.extend(kept)
+    if status == 401:
+        made.headers["WWW-Authenticate"] = 'Bearer realm="derush"'
+    return made
+
+
+def _remedies() -> dict[int, str]:
+    return {
+        400: _("Go back, reload the page and try again."),
+        401: _("Sign in, or make a token on the System page."),
+        403: _("Use a token with a wider scope: they are made on the System page."),
+        404: _("Begin anew on the first page."),
+        429: _("Wait a minute, then try again."),
+    }
+
+
+def _bug(error: Exception) -> Response:
+    number = secrets.token_hex(4)
+    current_app.logger.error("mistake %s at %s %s", number, request.method, request.path, exc_info=error)
+    message = _("A mistake in Derush itself, number %(number)s. Runs are not affected.", number=number)
+    return answer(500, "bug", message, _("Please report it with the panel's log, which holds that number."))

@@ -1,0 +1,42 @@
+"""What every page works with: one record that the app carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+
+from config.settings import Settings
+from services.accounts import Accounts
+from services.broadcast import Broadcast
+from services.database import open_database
+from services.executions import Store
+from services.project_summaries import ProjectSummaries
+
+_NAME = "derush"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The settings, the history of runs, who may use the panel, and what happens just now."""
+
+    settings: Settings
+    store: Store
+    accounts: Accounts
+    broadcast: Broadcast
+    projects: ProjectSummaries
+
+
+def open_panel(app: Flask, settings: Settings) -> Panel:
+    """Open what the pages work with and give it to the app. Raises ServiceError as `open_database` does."""
+    database = open_database(settings.data_dir, settings.database_url)
+    store = Store(database)
+    opened = Panel(settings, store, Accounts(database), Broadcast(store), ProjectSummaries(settings.projects_dir))
+    app.extensions[_NAME] = opened
+    return opened
+
+
+def panel() -> Panel:
+    """Return the record of the app that answers this request."""
+    return cast(Panel, current_app.extensions[_NAME])

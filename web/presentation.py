@@ -1,0 +1,149 @@
+"""How pages look and read: language, theme, and the filters that write times, sizes and names."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, request, url_for
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from markupsafe import Markup, escape
+
+from config.catalog import StepSpec
+from services.responses import AtWork, StepStatus
+
+LANGUAGES = {"en": "English", "fr": "Français"}
+THEMES = ("auto", "light", "dark")
+_STATIC = Path(__file__).with_name("static")
+_BYTES = ("B", "kB", "MB", "GB", "TB")
+_BYTES_FR = ("o", "ko", "Mo", "Go", "To")
+
+
+def init_app(app: Flask) -> None:
+    """Give the templates what they use."""
+    app.jinja_env.filters.update(
+        duration=duration, filesize=filesize, moment=moment, basename=basename, percent=percent, speed=speed
+    )
+    app.jinja_env.globals.update(run_url=run_url, step_title=step_title, known_endpoints=app.view_functions)
+    app.context_processor(_common)
+    app.url_defaults(_add_hash)
+
+
+def language() -> str | None:
+    """Return the language of a request: what was chosen in this browser, else what the browser asks for."""
+    chosen = request.cookies.get("language")
+    return chosen if chosen and chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES), "en")
+
+
+def theme() -> str:
+    """Return the theme that was chosen in this browser; `auto` follows the system."""
+    chosen = request.cookies.get("theme")
+    return chosen if chosen and chosen in THEMES else "auto"
+
+
+def _common() -> dict[str, Any]:
+    return {"languages": LANGUAGES, "theme": theme(), "locale": str(get_locale() or "en"), "themes": THEMES}
+
+
+def _add_hash(endpoint: str, values: dict[str, Any]) -> None:
+    """Let the address of a static file change with its content, so that browsers may keep it for good."""
+    if endpoint == "static" and "filename" in values:
+        path = _STATIC / values["filename"]
+        if path.is_file():
+            values["v"] = _hash(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, _changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def static_url(name: str) -> str:
+    """Return the address of a static file."""
+    return url_for("static", filename=name)
+
+
+def duration(seconds: float | None) -> str:
+    """Write seconds for people: `7 s`, `3 min 20 s`, `2 h 05`; a dash for None."""
+    if seconds is None:
+        return "–"
+    whole = round(max(0.0, float(seconds)))
+    if whole < 60:
+        return f"{seconds:.1f} s" if 0 < float(seconds) < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d}"
+    text: str = _("%(days)d d %(hours)d h", days=whole // 86_400, hours=whole % 86_400 // 3600)
+    return text
+
+
+def filesize(number: float | None) -> str:
+    """Write a number of bytes for people, in powers of 1000."""
+    if number is None:
+        return "–"
+    is_french = str(get_locale()) == "fr"
+    units = _BYTES_FR if is_french else _BYTES
+    value, unit = float(number), 0
+    while value >= 999.5 and unit < len(units) - 1:
+        value, unit = value / 1000, unit + 1
+    text = f"{value:.0f}" if unit == 0 or value >= 99.95 else f"{value:.1f}"
+    return f"{text.replace('.', ',') if is_french else text} {units[unit]}"
+
+
+def speed(task: AtWork) -> str:
+    """Write how fast a task is, in its own unit: `118 frames/s`; empty while that is not known."""
+    if not task.started_at or task.done <= 0:
+        return ""
+    seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(task.started_at)).total_seconds()
+    if seconds < 1:
+        return ""
+    rate = task.done / seconds
+    if task.unit == "bytes":
+        return f"{filesize(rate)}/s"
+    text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    return f"{text} {_units().get(task.unit, task.unit)}/s"
+
+
+def _units() -> dict[str, str]:
+    return {"frames": _("frames"), "seconds": _("s of sound"), "files": _("files")}
+
+
+def step_title(step: StepStatus | StepSpec) -> str:
+    """Return what a step does, in the reader's language; a command's own title as it is."""
+    titles: dict[str, str] = {
+        "STEP1": _("Extraction"), "STEP2": _("25 fps proxies"), "STEP3": _("Scenes"), "STEP4": _("Sound and speech"),
+        "STEP5": _("Tracking"), "STEP6": _("Reduction"), "STEP7": _("Delivery"),
+    }  # fmt: skip
+    step_id = step.id if isinstance(step, StepSpec) else step.step
+    return titles.get(step_id or "", step.title)
+
+
+def run_url(run_id: str) -> str:
+    """Return the address of a run's page."""
+    return url_for("executions.show", execution_id=run_id)
+
+
+def percent(fraction: float | None) -> str:
+    """Write a part of the whole, from 0 to 1; 100 % only when nothing is left."""
+    if fraction is None:
+        return "–"
+    return f"{min(99, int(fraction * 100)) if fraction < 1 else 100} %"
+
+
+def moment(text: str | None) -> Markup:
+    """Write a time (ISO 8601, UTC) as `<time>`; a script shows it in the browser's own zone."""
+    if not text:
+        return Markup("–")
+    shown = text[:19].replace("T", " ")
+    return Markup('<time datetime="{}" data-moment>{} UTC</time>').format(text, shown)
+
+
+def basename(path: object) -> Markup | str:
+    """Return the last part of a path, in which a name that is no UTF-8 can be shown."""
+    name = str(path or "").rstrip("/").rpartition("/")[2]
+    return escape(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))

@@ -1,0 +1,52 @@
+// What every page does: CSRF for htmx, times in the reader's zone, messages, menus that close.
+
+const token = document.querySelector('meta[name="csrf-token"]').content;
+
+document.addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["X-CSRFToken"] = token;
+});
+
+// A request that never reached the server must not look as if it had.
+document.addEventListener("htmx:sendError", () => {
+  document.getElementById("connection")?.removeAttribute("hidden");
+});
+
+export function post(url, fields = {}) {
+  return fetch(url, { method: "POST", headers: { "X-CSRFToken": token }, body: new URLSearchParams(fields) });
+}
+
+const zone = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium" });
+
+export function showMoments(root = document) {
+  for (const each of root.querySelectorAll("time[data-moment]")) {
+    const text = zone.format(new Date(each.dateTime));
+    if (each.textContent !== text) {
+      each.textContent = text;
+      each.title = each.dateTime;
+    }
+  }
+}
+
+document.addEventListener("htmx:afterSettle", (event) => showMoments(event.target));
+document.addEventListener("live:fragment", (event) => showMoments(event.detail.element));
+showMoments();
+
+// One open menu at a time; Escape closes it and gives the focus back.
+document.addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll("details.preferences[open]")) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const open of document.querySelectorAll("details.preferences[open]")) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
+
+// A form that starts something is sent once.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (event.target.matches("[data-once]") && button) queueMicrotask(() => (button.disabled = true));
+});
