@@ -7,10 +7,11 @@ import ipaddress
 import os
 import socket
 import sys
+import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
@@ -73,27 +74,40 @@ def _greet(accounts: Accounts, origin: str) -> None:
         print("Ctrl-C ends it; runs go on.", flush=True)
 
 
-def _only_one(data_dir: Path) -> Any:
-    """Hold a lock on the data for as long as this process lives, and those it becomes the parent of."""
+def _only_one(data_dir: Path) -> IO[str]:
+    """Hold a lock on the data for as long as this process lives, and the one that serves for it.
+
+    Waits a moment for a server that is just ending.
+    """
     folder = data_dir / "panel"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        raise ServiceError(
-            "panel_runs", f"A panel runs on this data already (process {lock.read().strip() or 'unknown'}).",
-            "Use that one, end it, or set another DATA_DIR.", Exit.USAGE,
-        ) from None  # fmt: skip
     except OSError as error:
         raise ServiceError(
             "data_dir_read_only", f"{folder} cannot be written ({error.strerror}).", "Set DATA_DIR to another folder."
         ) from None
+    deadline = time.monotonic() + _GRACE_SECONDS + 1
+    while not _taken(lock):
+        if time.monotonic() > deadline:
+            lock.seek(0)
+            raise ServiceError(
+                "panel_runs", f"A panel runs on this data already (process {lock.read().strip() or 'unknown'}).",
+                "Use that one, end it, or set another DATA_DIR.", Exit.USAGE,
+            )  # fmt: skip
+        time.sleep(0.1)
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
@@ -115,7 +129,7 @@ def _require_port(host: str, port: int, address: str) -> None:
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Gunicorn with its settings given here, not on a command line. Holds the lock open."""
 
-    def __init__(self, settings: Settings, address: str, lock: Any) -> None:
+    def __init__(self, settings: Settings, address: str, lock: IO[str]) -> None:
         self._settings = settings
         self._address = address
         self._lock = lock

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,9 +25,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[0] = str(REPOSITORY)
-OTHERS = Path(__file__).resolve().parent / "others"
-REQUIREMENTS = OTHERS / "requirements.txt"
-ENVIRONMENT = REPOSITORY / ".cache" / "bench-graph"
+OTHERS = REPOSITORY / "scripts" / "bench" / "others"
 STEPS = 5
 WORKERS = 2
 TOOLS = {"prefect": 20, "luigi": 40, "doit": 80}
@@ -38,9 +35,8 @@ COMPARED = "program"
 PROGRAM = [sys.executable, "-S", "-E", str(OTHERS / "noop.py")]
 
 from scripts.bench.noop_run import noop_run
-from services.commands import Child, run_showing
-from services.installer import NETWORK_REMEDY, Installer
-from services.package_index import uv_variables
+from scripts.bench.other_tools import PYTHON, at_home, install
+from services.commands import Child
 
 
 @dataclass(frozen=True)
@@ -82,19 +78,6 @@ def derush(videos: int) -> float:
     return done / seconds
 
 
-def install() -> None:
-    """Install the pinned tools into an environment of their own, unless they are there; the marker is written last."""
-    marker, wanted = ENVIRONMENT / "installed.txt", REQUIREMENTS.read_text(encoding="utf-8")
-    if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
-        return
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    installer = Installer(ENVIRONMENT)
-    installer.create()
-    changes = uv_variables() if installer.uv else {}
-    run_showing(installer.command("-q", "-r", str(REQUIREMENTS)), changes=changes, remedy=NETWORK_REMEDY)
-    marker.write_text(wanted, encoding="utf-8")
-
-
 def programs_alone(count: int = 300) -> float:
     """Start the program as often as that, two at a time; returns how often a second: no tool can be faster with it."""
     started = time.perf_counter()
@@ -116,7 +99,7 @@ def other(tool: str, way: str, most: int, limit: float) -> Measured:
 def carried_out(tool: str, videos: int, program: Sequence[str], timeout: float) -> float:
     """Let another tool carry out one graph in a process of its own; returns the seconds that it says it took."""
     options = ["--videos", str(videos), "--steps", str(STEPS), "--workers", str(WORKERS)]
-    command = [str(ENVIRONMENT / "bin" / "python"), str(OTHERS / f"{tool}_graph.py"), *options, "--", *program]
+    command = [str(PYTHON), str(OTHERS / f"{tool}_graph.py"), *options, "--", *program]
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile("w+", errors="replace") as complaints:
         child = Child(command, changes=at_home(home), stderr=complaints.fileno(), cwd=Path(home))
         try:
@@ -127,21 +110,6 @@ def carried_out(tool: str, videos: int, program: Sequence[str], timeout: float) 
             complaints.seek(0)
             raise SystemExit(f"{tool} ended with {child.process.returncode}:\n{complaints.read()[-2000:]}")
     return float(json.loads(said.splitlines()[-1])["seconds"])
-
-
-def at_home(home: str) -> dict[str, str | None]:
-    """Return the variables that keep a tool below `home`, off any network and quiet."""
-    return {
-        "HOME": home,
-        "PREFECT_HOME": f"{home}/prefect",
-        "PREFECT_API_URL": None,
-        "PREFECT_API_KEY": None,
-        "PREFECT_PROFILE": None,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # on a busy machine its own 20 s are too few
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-        "DO_NOT_TRACK": "1",
-    }
 
 
 def report(ours: float, others: Iterable[Measured]) -> None:
