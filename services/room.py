@@ -8,10 +8,14 @@ from pathlib import Path
 from config.settings import Settings
 
 
+def nearest_existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that is there: what will be made stands on the same disk."""
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
 def free_gigabytes(path: Path) -> float:
     """Return the free space, in GB, of the disk that a path is or will be on."""
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    return shutil.disk_usage(existing).free / 1e9
+    return shutil.disk_usage(nearest_existing(path)).free / 1e9
 
 
 class Room:

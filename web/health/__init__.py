@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from services.errors import ServiceError
 from services.statuses import STATUSES
+from services.system_monitor import Machine, machine
 from web.access import public
 from web.panel import Panel, panel
 
@@ -33,7 +33,7 @@ def init_app(app: Flask, opened: Panel) -> None:
         "derush_http_seconds", "How long an answer took.", ["endpoint", "status"], registry=registry,
         buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
     )  # fmt: skip
-    registry.register(_Runs(opened))
+    registry.register(_Figures(opened))
     app.extensions[_REGISTRY] = registry
 
     @app.before_request
@@ -48,14 +48,18 @@ def init_app(app: Flask, opened: Panel) -> None:
         return response
 
 
-class _Runs(Collector):
-    """Runs and disks, looked at when somebody asks."""
+class _Figures(Collector):
+    """The runs and the machine, looked at when somebody asks."""
 
     def __init__(self, opened: Panel) -> None:
         self._panel = opened
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the figures of this moment."""
+        yield from self._runs()
+        yield from _machine_figures(machine(self._panel.settings))
+
+    def _runs(self) -> Iterator[GaugeMetricFamily]:
         runs = GaugeMetricFamily("derush_runs", "Runs that have not ended, by status.", labels=["status"])
         tasks = GaugeMetricFamily("derush_tasks", "Tasks of those runs, by status.", labels=["status"])
         active = self._panel.store.active_runs()
@@ -68,13 +72,28 @@ class _Runs(Collector):
             runs.add_metric([status], of_runs[status])
         for status in STATUSES:
             tasks.add_metric([status], of_tasks[status])
-        free = GaugeMetricFamily("derush_disk_free_bytes", "Free space on the disk of a place.", labels=["place"])
-        settings = self._panel.settings
-        for place in ("projects_dir", "output_dir", "archives_dir", "data_dir"):
-            path = getattr(settings, place)
-            existing = next(parent for parent in (path, *path.parents) if parent.exists())
-            free.add_metric([place.upper()], shutil.disk_usage(existing).free)
-        yield from (runs, tasks, free)
+        yield from (runs, tasks)
+
+
+def _machine_figures(seen: Machine) -> Iterator[GaugeMetricFamily]:
+    yield GaugeMetricFamily("derush_cpu_busy_ratio", "How busy the cores are, 0 to 1.", seen.cpu_percent / 100)
+    yield GaugeMetricFamily("derush_memory_used_bytes", "Memory that is not available.", seen.memory_used)
+    yield GaugeMetricFamily("derush_memory_bytes", "Memory in all.", seen.memory_total)
+    busy = GaugeMetricFamily("derush_gpu_busy_ratio", "How busy a GPU is, 0 to 1.", labels=["gpu", "name"])
+    used = GaugeMetricFamily("derush_gpu_memory_used_bytes", "Memory of a GPU in use.", labels=["gpu", "name"])
+    for gpu in seen.gpus:
+        labels = [str(gpu.index), gpu.name]
+        if gpu.utilisation is not None:
+            busy.add_metric(labels, gpu.utilisation / 100)
+        if gpu.memory_used is not None:
+            used.add_metric(labels, gpu.memory_used)
+    free = GaugeMetricFamily("derush_disk_free_bytes", "Free space on the disk of a place.", labels=["place"])
+    size = GaugeMetricFamily("derush_disk_bytes", "Size of the disk of a place.", labels=["place"])
+    for disk in seen.disks:
+        for place in () if disk.is_missing else disk.places:
+            free.add_metric([place], disk.free)
+            size.add_metric([place], disk.total)
+    yield from (busy, used, free, size)
 
 
 @blueprint.get("/healthz")

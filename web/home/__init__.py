@@ -61,4 +61,4 @@ def _projects() -> str:
 
 
 def _machine() -> str:
-    return render_template("home/_machine.html", machine=machine(panel().settings), settings=panel().settings)
+    return render_template("_machine.html", machine=machine(panel().settings), settings=panel().settings)
