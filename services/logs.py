@@ -1,59 +1,70 @@
-"""Log files, read as they grow."""
+"""The logs below LOGS_DIR: which there are, and where one is."""
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from services.errors import ServiceError
+from services.log_file import no_such_log
 
 
-class Tail(NamedTuple):
-    """A stretch of a log: its text, where the next stretch begins, whether there is more already."""
+class Log(NamedTuple):
+    """A log: its path relative to LOGS_DIR, its bytes, when it was written to last (seconds since 1970)."""
 
-    text: str
-    next_offset: int
-    truncated: bool
+    name: str
+    size: int
+    modified: float
+
+    @property
+    def folder(self) -> str:
+        """Path of its folder, relative to LOGS_DIR; empty for LOGS_DIR itself."""
+        return self.name.rpartition("/")[0]
 
 
-def read_from(path: Path, offset: int, limit: int = 1 << 16) -> Tail:
-    """Read at most `limit` bytes from `offset` on, up to the last complete line.
+def logs_below(folder: Path) -> list[Log]:
+    """Return every log in a folder and those below it, newest first; none when it is not there.
 
-    An offset past the end (the file was replaced) begins anew. Raises ServiceError when the file is not there.
+    Left out are links, hidden files, and names that are no UTF-8 and so cannot stand in an address.
     """
-    try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            start = offset if 0 <= offset <= size else 0
-            stream.seek(start)
-            block = stream.read(limit)
-    except OSError as error:
-        raise ServiceError(
-            "no_log", f"{path} cannot be read ({error}).", "See `derush logs` for those there are."
-        ) from None
-    if len(block) == limit or not block.endswith(b"\n"):
-        whole_lines = block.rfind(b"\n") + 1
-        block = block[:whole_lines] if whole_lines or len(block) < limit else block
-    return Tail(block.decode("utf-8", "replace"), start + len(block), start + len(block) < size)
+    found = [
+        Log(path, about.st_size, about.st_mtime)
+        for path, about in _files(folder, "")
+        if path.isprintable() and stat.S_ISREG(about.st_mode)
+    ]
+    return sorted(found, key=lambda log: (-log.modified, log.name))
 
 
-def last_lines(path: Path, count: int, block: int = 1 << 16) -> Tail:
-    """Read the last `count` lines, from the end, whatever the file's size."""
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     try:
-        with path.open("rb") as stream:
-            end = position = stream.seek(0, os.SEEK_END)
-            collected = b""
-            while position > 0 and collected.count(b"\n") <= count:
-                position = max(0, position - block)
-                stream.seek(position)
-                collected = stream.read(min(block, end - position)) + collected
-    except OSError as error:
-        raise ServiceError(
-            "no_log", f"{path} cannot be read ({error}).", "See `derush logs` for those there are."
-        ) from None
-    lines = collected.splitlines(keepends=True)[-count:] if count else []
-    return Tail(b"".join(lines).decode("utf-8", "replace"), end, False)
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path), f"{prefix}{entry.name}/")
+        else:
+            try:
+                yield prefix + entry.name, entry.stat(follow_symlinks=False)
+            except OSError:
+                continue  # it was removed in the meantime
+
+
+def log_path(root: Path, name: str) -> Path:
+    """Return where a log, or a folder of logs, is, by its path relative to LOGS_DIR (`root`).
+
+    Raises ServiceError no_such_log when there is none, or when the name leads out of `root`, be it over a link.
+    """
+    with suppress(OSError, ValueError, RuntimeError):  # not there; a zero byte; links in a ring
+        path = (root / name).resolve(strict=True)
+        if path.is_relative_to(root.resolve()):
+            return path
+    raise no_such_log(name, "it is not below LOGS_DIR")
 
 
 def newest_log(folder: Path) -> Path | None:
