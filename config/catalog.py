@@ -50,6 +50,7 @@ class StepSpec:
 
     `takes` says per way of working (`cpu`, `gpu`, `api`) how much of each pool one of its tasks holds. `stall_after` and
     `timeout` are seconds: without a word about an item, and for an item as a whole; `cost` is what one takes, roughly.
+    `growth` is how many bytes it writes for each byte of its item, roughly.
     """
 
     id: str
@@ -64,6 +65,7 @@ class StepSpec:
     takes: Mapping[str, Mapping[str, int]]
     retry: RetrySpec
     needs_space: bool = False
+    growth: float = 0.0
 
     @property
     def log_folder(self) -> str:

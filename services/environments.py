@@ -201,11 +201,11 @@ def _build_from_command_line(arguments: Sequence[str]) -> int:
     if "--home" in arguments:
         print(known[HOME_ENVIRONMENT].root)
         return Exit.OK
-    names = [name for name in arguments if name != "--dev"]
+    names = [name for name in arguments if name not in {"--dev", "--again"}]
     if unknown := set(names) - set(known):
         print(f"No such environment: {', '.join(unknown)}. There are: {', '.join(known)}.", file=sys.stderr)
         return Exit.USAGE
-    build_all([known[name] for name in names or known], "--dev" in arguments)
+    build_all([known[name] for name in names or known], "--dev" in arguments, again="--again" in arguments)
     return Exit.OK
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,11 +34,26 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """Tell whether a process has a file open."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed in the meantime
+            if link.readlink() == path:
+                return True
+    return False
+
+
 def missing(what: str) -> NoReturn:
     """Skip a test for want of something that CI must have: there it fails."""
     if os.environ.get("CI_REQUIRES_ALL"):
         pytest.fail(f"CI needs {what}")
     pytest.skip(f"not here: {what}")
+
+
+def as_one_who_needs_rights() -> list[str]:
+    """Begin a command that is held to the rights of files, which root as such is not."""
+    rights = "-dac_override,-dac_read_search"
+    return ["setpriv", "--bounding-set", rights, "--inh-caps", rights] if os.geteuid() == 0 else []
 
 
 @pytest.fixture
@@ -51,7 +67,9 @@ def places(tmp_path: Path) -> dict[str, str]:
         "ARCHIVES_DIR": str(tmp_path / "archives"),
         "LOGS_DIR": str(tmp_path / "logs"),
         "DATA_DIR": str(tmp_path / "data"),
+        "UPLOADS_DIR": str(tmp_path / "uploads"),
         "CACHE_ROOT_DIR": str(tmp_path),
+        "STEP1_MIN_SIZE_MB": "0",  # what tests deliver is tiny
     }
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import typer
 from rich.table import Table
 
 from config.contract import Exit
-from config.settings import load_settings
+from config.settings import REPOSITORY, load_settings
 from services.cli.options import AsJson, Development, Names, console, named, report_problems
 from services.environments import Environment, build_all, environments
+from services.errors import ServiceError
 
 app = typer.Typer(no_args_is_help=True, help="The four virtual environments that steps run under.")
 
@@ -49,8 +55,26 @@ def envs_build(names: Names = None, dev: Development = False) -> int:
 @app.command("rebuild")
 def envs_rebuild(names: Names = None, dev: Development = False) -> int:
     """Build anew from the locks, whatever is there."""
-    build_all(_chosen_environments(names), dev, again=True)
+    chosen = _chosen_environments(names)
+    if any(environment.root == Path(sys.prefix) for environment in chosen):
+        _rebuild_from_outside([environment.name for environment in chosen], dev)
+    build_all(chosen, dev, again=True)
     return Exit.OK
+
+
+def _rebuild_from_outside(names: Sequence[str], dev: bool) -> NoReturn:
+    """Become the small environment's Python: the one that runs this would be removed under its own feet.
+
+    Raises ServiceError no_installer.
+    """
+    python = REPOSITORY / "envs" / ".installer" / "bin" / "python"
+    if not python.is_file():
+        raise ServiceError(
+            "no_installer", f"{python} is not there, and `derush` cannot rebuild the environment it runs in.",
+            "Run `scripts/setup.sh` first.",
+        )  # fmt: skip
+    os.chdir(REPOSITORY)
+    os.execv(python, [str(python), "-m", "services.environments", "--again", *(["--dev"] if dev else []), *names])
 
 
 @app.command("check")

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from config.catalog import EnvironmentSpec, ModelSpec, environments, models
-from services.boards import boards
+from services.boards import board
 from services.commands import Child, run
 from services.environments import Environment
 from services.errors import CommandFailed, ServiceError
-from services.logs import last_lines, read_from
 from services.model_files import fetch, problem_of
 from services.package_index import translate_pip_configuration
 from tests.conftest import is_alive, wait_until
@@ -117,31 +116,14 @@ def test_stopping_a_child_that_ignores_signals_ends_it_and_its_own_children(tmp_
     wait_until(lambda: not is_alive(grandchild), 5)
 
 
-def test_a_log_is_read_on_from_where_it_was_left(tmp_path: Path) -> None:
-    path = tmp_path / "a.log"
-    path.write_bytes("one\ntwo é\nhal".encode())
-    first = read_from(path, 0)
-    assert (first.text, first.next_offset) == ("one\ntwo é\n", 11)
-    with path.open("a") as stream:
-        stream.write("f\n")
-    assert read_from(path, first.next_offset).text == "half\n"
-    assert read_from(path, 10_000).text.startswith("one"), "a file that was replaced is read from its beginning"
-    assert read_from(path, 0, limit=6) == ("one\n", 4, True)
-    assert last_lines(path, 2, block=3).text == "two é\nhalf\n"
-    assert last_lines(path, 99).text == "one\ntwo é\nhalf\n"
-    with pytest.raises(ServiceError):
-        read_from(tmp_path / "none.log", 0)
-
-
 def test_a_board_shows_what_the_records_say(tmp_path: Path) -> None:
     records = tmp_path / "p" / ".derush"
     records.mkdir(parents=True)
     (records / "clip.json").write_text(json.dumps({"steps": {"STEP3": {"seconds": 1.5}}}))
     (records / "bad.json").write_text(json.dumps({"steps": {}, "failures": {"STEP2": {"code": "not_a_video"}}}))
     (records / "broken.json").write_text("{")
-    (tmp_path / "no project").mkdir()
-    (board,) = boards(tmp_path)
-    assert [(row.video, sorted(row.steps), sorted(row.failures)) for row in board.rows] == [
+    found = board(tmp_path / "p")
+    assert [(row.video, sorted(row.steps), sorted(row.failures)) for row in found.rows] == [
         ("bad", [], ["STEP2"]),
         ("clip", ["STEP3"], []),
     ]

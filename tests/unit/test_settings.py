@@ -23,7 +23,6 @@ def test_defaults_are_accepted_and_relative_paths_start_at_the_repository() -> N
         ("STEP3_THRESHOLD", "nan", "0 to 1"),
         ("FINALIZE_MODE", "delete", "copy, move"),
         ("AUDIO_PROFILE", "gpu", "gpu_fp32"),
-        ("PANEL_HOST", "0.0.0.0", "127.0.0.1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_accepted(name: str, text: str, accepted: str) -> None:
