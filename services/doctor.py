@@ -7,13 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from config.catalog import models
 from config.settings import Settings, env_file, unknown_settings
+from services.database import FILE_NAME, open_database
 from services.environments import environments
+from services.errors import ServiceError
 from services.model_files import problem_of
+from services.room import nearest_existing
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Check:
 def examine(settings: Settings) -> list[Check]:
     """Look at everything and return what was found, in the order a person would mend it."""
     examined: tuple[Callable[[Settings], Iterator[Check]], ...] = (
-        _settings, _environments, _models, _ffmpeg, _rar, _folders, _tracking,
+        _settings, _environments, _models, _ffmpeg, _rar, folders, history, _tracking,
     )  # fmt: skip
     return [check for examination in examined for check in examination(settings)]
 
@@ -97,10 +101,11 @@ def _rar(_settings: Settings) -> Iterator[Check]:
         yield Check("rar archives", "warning", "no unrar, unar or bsdtar", "Install one if you get rar archives.")
 
 
-def _folders(settings: Settings) -> Iterator[Check]:
+def folders(settings: Settings) -> Iterator[Check]:
+    """Look whether every folder that is written to can be, and has room."""
     places = {
         "CACHE_ROOT_DIR": settings.cache_root, "PROJECTS_DIR": settings.projects_dir, "OUTPUT_DIR": settings.output_dir,
-        "ARCHIVES_DIR": settings.archives_dir, "LOGS_DIR": settings.logs_dir,
+        "ARCHIVES_DIR": settings.archives_dir, "DATA_DIR": settings.data_dir, "LOGS_DIR": settings.logs_dir,
     }  # fmt: skip
     for name, path in places.items():
         yield _folder(name, path, settings.disk_warning_gb if name in {"CACHE_ROOT_DIR", "ARCHIVES_DIR"} else 0)
@@ -110,13 +115,33 @@ def _folder(name: str, path: Path, wanted_gb: float) -> Check:
     """Check a folder that must be there (or that can be made), be writable and large enough."""
     if name == "CACHE_ROOT_DIR" and not path.is_dir():
         return Check(name, "missing", f"{path} is not there", f"Mount it, or set {name}.")
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        existing = nearest_existing(path)
+    except OSError as error:
+        return Check(name, "missing", f"{path}: {error.strerror}", f"Change its permissions, or set {name}.")
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         return Check(name, "missing", f"{existing} cannot be written", f"Change its permissions, or set {name}.")
     free = shutil.disk_usage(existing).free / 1e9
     if free < wanted_gb:
         return Check(name, "warning", f"{path}: {free:.0f} GB free", f"Under {wanted_gb:.0f} GB (DISK_WARNING_GB).")
     return Check(name, "good", f"{path}: {free:.0f} GB free")
+
+
+def history(settings: Settings) -> Iterator[Check]:
+    """Open the history of runs as every command does, unless there is none yet: looking begins none."""
+    what, file = "history of runs", settings.data_dir / FILE_NAME
+    try:
+        if not settings.database_url and not file.exists():
+            yield Check(what, "good", f"none yet, the first run begins it in {settings.data_dir}")
+            return
+        with closing(open_database(settings.data_dir, settings.database_url)) as database, database.begin():
+            place = database.place
+    except ServiceError as error:
+        yield Check(what, "missing", error.message, error.remedy)
+    except OSError as error:
+        yield Check(what, "missing", f"{file}: {error.strerror}", "Change its permissions, or set DATA_DIR.")
+    else:
+        yield Check(what, "good", place)
 
 
 def _tracking(settings: Settings) -> Iterator[Check]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import graphlib
 import heapq
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from config.catalog import environments, steps
-from services.documents import Problem, Strict, did_you_mean, read_document
+from config.settings import REPOSITORY
+from services.documents import Problem, Strict, check_data, did_you_mean, read_document
 from services.yaml_nodes import Location
 from services.yaml_text import Line, yaml_text
 
@@ -27,11 +28,14 @@ _HEADER = """\
 # A plan of Derush. Read it, edit it, then try it and carry it out:
 #   derush run --plan FILE --dry-run
 #   derush run --plan FILE
+# Relative `files` start at Derush's own folder, the repository's root, as in .env.
 # `depends` says what comes after what; tasks that do not depend on each other run side by side. A step goes on with
 # each video as soon as it is through, a command waits for all.
 # {projects}, alone, stands for the folders of the projects.
 
 """
+OWN_PROGRAMS = frozenset({"derush", "python"})
+"""First words of commands that mean this installation's own (services/worker.py): they are always there."""
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
@@ -56,7 +60,8 @@ class PlanTask(Strict):
     """One part of a plan: a step on every item that comes to it, or a command that is run once.
 
     `files` is what it takes in by itself, needed where nothing comes before it. `test` is a command that is run when
-    all its work has ended well. What comes after an `optional` task goes on although it failed.
+    all its work has ended well. What comes after an `optional` task goes on although it failed. `force`: do again what
+    is up to date.
     """
 
     id: TaskId
@@ -68,11 +73,12 @@ class PlanTask(Strict):
     depends: Texts = ()
     test: Command = ()
     optional: bool = False
+    force: bool = False
     retry: Retry | None = None
 
     @model_validator(mode="after")
     def _is_a_step_or_a_command(self) -> PlanTask:
-        if problem := work_problem(self.step, self.command, self.environment, "step"):
+        if problem := work_problem(self.step, self.command, self.environment, self.force, "step"):
             raise problem.error()
         return self
 
@@ -112,8 +118,15 @@ class Plan(Strict):
 
     def without_tests(self) -> Plan:
         """Return the plan without the tests of its single tasks; validation stays."""
+        return self._changed(lambda _task: {"test": ()})
+
+    def with_absolute_files(self) -> Plan:
+        """Return the plan with absolute `files`: relative ones start at the repository's root, `~/` at the home folder."""
+        return self._changed(lambda task: {"files": tuple(map(_absolute, task.files))})
+
+    def _changed(self, change: Callable[[PlanTask], Mapping[str, Any]]) -> Plan:
         groups = {
-            name: tuple(task.model_copy(update={"test": ()}) for task in getattr(self, name))
+            name: tuple(task.model_copy(update=change(task)) for task in getattr(self, name))
             for name in ("parallel_tasks", "sequential_tasks")
         }
         return self.model_copy(update=groups)
@@ -128,8 +141,12 @@ class Plan(Strict):
         return cls.model_validate(dict(record))
 
 
-def work_problem(step: object, command: object, environment: str | None, steps_key: str) -> Problem | None:
-    """Say what is wrong with what a task or phase does: exactly one of a step and a command, an environment for it."""
+def _absolute(name: str) -> str:
+    return str(REPOSITORY / (Path(name).expanduser() if name.startswith("~/") else name))
+
+
+def work_problem(step: object, command: object, environment: str | None, force: bool, steps_key: str) -> Problem | None:
+    """Say what is wrong with what a task or phase does: exactly one of a step and a command, and what goes with it."""
     both = f"`{steps_key}` and `command`"
     if step is not None and command is not None:
         return Problem(("command",), f"both {both}", "Keep one of the two.")
@@ -138,12 +155,27 @@ def work_problem(step: object, command: object, environment: str | None, steps_k
     if step is not None and environment is not None:
         remedy = "Leave it out: the step has an environment of its own."
         return Problem(("environment",), "`environment` beside a step", remedy)
+    if command is not None and force:
+        return Problem(("force",), "`force` beside a command", "Leave it out: a command is always carried out.")
     return None
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a plan. Raises ServiceError, with the file, the line and a remedy, for whatever is wrong with it."""
-    return read_document(path, Plan, SCHEMA, lambda plan: next(_naming_problems(plan), None))
+def read_plan(path: Path, can_start: Callable[[str], bool] = lambda _program: True) -> Plan:
+    """Read a plan. Raises ServiceError, with the file, the line and a remedy, for whatever is wrong with it.
+
+    `can_start` tells whether a program is there that a command begins with.
+    """
+    return read_document(path, Plan, SCHEMA, partial(_first_problem, can_start=can_start))
+
+
+def plan_from_data(data: object, can_start: Callable[[str], bool]) -> Plan:
+    """Return the plan that somebody sent. Raises ServiceError as `read_plan` does, with the place in it."""
+    return check_data(data, Plan, SCHEMA, partial(_first_problem, can_start=can_start))
+
+
+def _first_problem(plan: Plan, can_start: Callable[[str], bool]) -> Problem | None:
+    looks = (_naming_problems, partial(_program_problems, can_start=can_start))
+    return next((problem for look in looks for problem in look(plan)), None)
 
 
 def _located(plan: Plan) -> Iterator[tuple[Location, PlanTask]]:
@@ -184,6 +216,21 @@ def _naming_problems(plan: Plan) -> Iterator[Problem]:
         if problem := name_problem(task.step, task.environment):
             yield Problem((*at, *problem.at), problem.message, problem.remedy)
     yield from _order_problems(plan)
+
+
+def _program_problems(plan: Plan, can_start: Callable[[str], bool]) -> Iterator[Problem]:
+    """Yield the commands whose program is not there: it is found out before hours of work, not after them."""
+    commands = [((*at, key), command) for at, task in _located(plan) for key, command in _commands(task)]
+    commands += [(("validation", number), command) for number, command in enumerate(plan.validation)]
+    for at, command in commands:
+        if command and command[0] not in OWN_PROGRAMS and not can_start(command[0]):
+            remedy = "Install it, or give its full path. `derush` and `python` are always there."
+            yield Problem(at, f"there is no program `{command[0]}` that can be started", remedy)
+
+
+def _commands(task: PlanTask) -> Iterator[tuple[str, Command]]:
+    yield "command", task.command or ()
+    yield "test", task.test
 
 
 def name_problem(step: str | None, environment: str | None) -> Problem | None:
@@ -237,8 +284,9 @@ def _shown(task: PlanTask) -> dict[str, Any]:
     work = {"step": task.step, "command": Line(task.command or ()), "environment": task.environment}
     shown: dict[str, Any] = {"id": task.id, "name": task.name, **{key: value for key, value in work.items() if value}}
     shown |= {"files": list(task.files), "depends": Line(task.depends), "test": Line(task.test)}
-    if task.optional:
-        shown["optional"] = True
+    for name in ("optional", "force"):
+        if getattr(task, name):
+            shown[name] = True
     if task.retry:
         shown["retry"] = task.retry.model_dump(mode="json", exclude_none=True)
     return shown

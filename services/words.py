@@ -10,16 +10,19 @@ import snowballstemmer
 
 LANGUAGES = {"fr": "french", "en": "english"}
 _WORD = re.compile(r"[^\W_]+")
+_SELF = re.compile(r"\bje\s+suis\b", re.IGNORECASE)
+"""Of the French verb for "to be": the same word, said to somebody, asks to follow."""
 _CONNECTOR = re.compile(r"\b(?:et|puis|and|then)\b", re.IGNORECASE)
 
 
-def _listed(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text that blanks part."""
     return frozenset(text.split())
 
 
-LINKS = _listed("de du des d l le la les of the named called nomme nommes appele appeles")
+LINKS = word_set("de du des d l le la les of the named called nomme nommes appele appeles")
 """Words that stand between "project" and its name."""
-STOP_WORDS = LINKS | _listed(
+STOP_WORDS = LINKS | word_set(
     """
     projet projets project projects
     a ai au aux avec c ce ces cet cette chez dans donc en encore entier est et il ils j je m ma mes moi mon n ne nos
@@ -56,7 +59,7 @@ def clauses(text: str) -> list[str]:
 def stems(text: str, language: str) -> dict[str, str]:
     """Return the stems of a text that say something, each with the first word that has it. `language`: fr or en."""
     found: dict[str, str] = {}
-    for word in words(text):
+    for word in words(_SELF.sub(" ", text)):
         if (folded := fold(word)) not in STOP_WORDS:
             found.setdefault(_stem(folded, language), word)
     return found

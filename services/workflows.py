@@ -19,11 +19,15 @@ SCHEMA = "derush.workflow/1"
 
 
 class Phase(Strict):
-    """A part of a workflow: steps, or one command. It begins when the phase before it has ended, video by video."""
+    """A part of a workflow: steps, or one command. It begins when the phase before it has ended, video by video.
+
+    `force`: its steps do again what is up to date.
+    """
 
     name: Text
     parallel: bool = False
     optional: bool = False
+    force: bool = False
     steps: Annotated[Texts, Field(min_length=1)] | None = None
     command: SomeCommand | None = None
     environment: str | None = None
@@ -31,7 +35,7 @@ class Phase(Strict):
 
     @model_validator(mode="after")
     def _is_steps_or_a_command(self) -> Phase:
-        if problem := work_problem(self.steps, self.command, self.environment, "steps"):
+        if problem := work_problem(self.steps, self.command, self.environment, self.force, "steps"):
             raise problem.error()
         return self
 
@@ -121,7 +125,8 @@ def _task(phase: Phase, step: str | None, before: tuple[str, ...]) -> PlanTask:
     else:
         check = ("derush", "verify", "--quick", "--step", step, "{projects}") if step != "STEP1" else ()
         work = {"id": step.lower(), "name": declared_steps()[step].title, "step": step, "test": check}
-    return PlanTask.model_validate({**work, "depends": before, "optional": phase.optional, "retry": phase.retry})
+    shared = {"depends": before, "optional": phase.optional, "force": phase.force, "retry": phase.retry}
+    return PlanTask.model_validate({**work, **shared})
 
 
 def _slug(name: str) -> str:

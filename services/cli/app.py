@@ -9,7 +9,9 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -25,36 +27,90 @@ EXIT_CODES = (
 )
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: the module below services.cli that has it, and the first sentence of what it says of itself."""
+
+    module: str
+    summary: str
+    is_hidden: bool = False
+
+
 COMMANDS = {
-    "run": "run", "plan": "plan", "status": "executions", "history": "executions", "show": "executions",
-    "pause": "steering", "resume": "steering", "cancel": "steering", "retry": "steering", "accept": "steering",
-    "step": "run", "verify": "verify", "doctor": "look", "logs": "look", "serve": "look", "envs": "envs", "models": "models",
-    "carry-out": "steering",
-}  # fmt: skip
-"""Every command, and the module below services.cli that has it: only the one that is called for is imported."""
-_HIDDEN = {"carry-out"}
+    "run": Entry("run", "Take material through the steps: what is done already and unchanged is left as it is."),
+    "plan": Entry("plan", "Choose the workflow that fits a request, and print the plan it makes."),
+    "status": Entry("executions", "Show how far a run is, the time left, what failed and what to do about it."),
+    "history": Entry("executions", "List the runs, newest first."),
+    "show": Entry("executions", "Show a run as a tree: its steps, their tasks, errors, logs."),
+    "pause": Entry("steering", "Finish what is running, start nothing new; `derush resume` goes on."),
+    "resume": Entry("steering", "Go on with a run that was paused or interrupted; finished work is not touched."),
+    "cancel": Entry("steering", "End a run, or only one step or one video of it. What is done stays done."),
+    "retry": Entry("steering", "Do again what failed or was cancelled, and what depends on it."),
+    "accept": Entry("steering", "Take failures as they are: what depends on them goes on as if they were done."),
+    "step": Entry("step", "Run one step's script under its own environment's interpreter."),
+    "verify": Entry("verify", "Check that every file that steps recorded is there, whole and unchanged."),
+    "doctor": Entry("doctor", "Check everything that a run needs, and say what to do about what is missing."),
+    "logs": Entry("look", "Show the newest log of a step."),
+    "serve": Entry("panel", "Open the control panel until Ctrl-C; runs go on without it."),
+    "password": Entry("panel", "Set the password of the control panel."),
+    "envs": Entry("envs", "The four virtual environments that steps run under."),
+    "models": Entry("models", "The model files that steps load."),
+    "carry-out": Entry("steering", "Carry out a run that was recorded.", is_hidden=True),
+}
+"""Every command. Only the one that is called for is imported; `derush --help` imports none."""
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
     """Return the command line with the command that the arguments name, or with all of them."""
+    made = _empty()
+    named = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name in [named] if named else COMMANDS:
+        entry = COMMANDS[name]
+        module = import_module(f"services.cli.{entry.module}")
+        if hasattr(module, "app"):
+            made.add_typer(module.app, name=name)
+        else:
+            settings = _PASS_ON if name == "step" else {}
+            epilog = EXIT_CODES if name == "run" else None
+            command = made.command(name, context_settings=settings, epilog=epilog, hidden=entry.is_hidden)
+            command(getattr(module, name.replace("-", "_")))
+    return made
+
+
+def overview() -> typer.Typer:
+    """Return the command line as `derush --help` tells of it: the names and summaries of the commands, and no more."""
+    made = _empty()
+    for name, entry in COMMANDS.items():
+        made.command(name, short_help=entry.summary, hidden=entry.is_hidden)(lambda: None)
+    return made
+
+
+def _empty() -> typer.Typer:
     made = typer.Typer(
         name="derush", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False,
         help="Take archives of video rushes through seven steps: extraction, 25 fps proxies, scenes, audio, tracking, "
         "reduction, delivery.",
         epilog=EXIT_CODES,
     )  # fmt: skip
-    made.callback()(lambda: None)  # so that a single command keeps its name
-    named = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    for name in [named] if named else COMMANDS:
-        module = import_module(f"services.cli.{COMMANDS[name]}")
-        if hasattr(module, "app"):
-            made.add_typer(module.app, name=name)
-        else:
-            settings = _PASS_ON if name == "step" else {}
-            epilog = EXIT_CODES if name == "run" else None
-            command = made.command(name, context_settings=settings, epilog=epilog, hidden=name in _HIDDEN)
-            command(getattr(module, name.replace("-", "_")))
+    made.callback()(_for_every_command)  # with it a single command keeps its name
     return made
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version  # here, since hardly any call asks for it
+
+        print(f"Derush {version('derush')}")
+        raise typer.Exit
+
+
+def _for_every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which Derush this is.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 def main() -> int:
@@ -62,7 +118,8 @@ def main() -> int:
     # A shell starts background jobs with Ctrl-C ignored: who sends the signal by name means it all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return int(app_for(sys.argv[1:])(standalone_mode=False) or 0)
+        made = app_for(sys.argv[1:]) if sys.argv[1:2] and sys.argv[1] in COMMANDS else overview()
+        return int(made(standalone_mode=False) or 0)
     except SettingsError as error:
         to_person.print(f"[red]Wrong settings:[/]\n{error}\nCorrect them in .env or in the environment.")
         return Exit.USAGE

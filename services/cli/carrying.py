@@ -9,21 +9,17 @@ from types import FrameType
 
 from rich.console import Console
 
+from config.contract import Exit
 from config.settings import Settings
 from services.cli.console import NotesOnly, RunView
 from services.cli.options import to_person
+from services.cli.store import open_store
 from services.cli.summary import print_summary, summary
-from services.database import open_database
-from services.executions import Execution, Store
-from services.launcher import Run
+from services.executions import Execution
+from services.launcher import Run, start_detached
 
 SUPERVISOR_PATIENCE = 0.25
 """Seconds that writing waits for another process: a run keeps what it could not write and goes on meanwhile."""
-
-
-def open_store(settings: Settings, *, patience: float = 10.0) -> Store:
-    """Return the store that the settings name."""
-    return Store(open_database(settings.data_dir, settings.database_url, patience=patience))
 
 
 def carry_out(run: Execution, settings: Settings, *, show_log: bool, as_json: bool) -> int:
@@ -42,6 +38,15 @@ def carry_out(run: Execution, settings: Settings, *, show_log: bool, as_json: bo
     else:
         print_summary(Console(), told, settings)
     return result.exit_code
+
+
+def carry_out_detached(run: Execution, settings: Settings, *, as_json: bool) -> int:
+    """Let a process of its own carry a recorded run out, and say how to follow it; returns the exit code."""
+    start_detached(run.id, settings)
+    follow = f"derush status {run.id} --watch"
+    to_person.print(f"Started: `{follow}` shows it.", soft_wrap=True)
+    print(json.dumps({"schema": "derush.started/1", "execution_id": run.id, "follow": follow}) if as_json else run.id)
+    return Exit.OK
 
 
 def _stop_on_signals(run: Run, say: Callable[[str], None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 
@@ -22,22 +21,11 @@ from rich.progress import (
 from rich.progress import Task as Bar
 from rich.text import Text
 
-from config.catalog import steps
+from services.cli.style import OUTCOME_COLOURS, colour_of, is_news, name_of
 from services.flow import Flow, Task
 from services.stages import Stage
 
-_PALETTE = ("cyan", "blue", "magenta", "yellow", "green", "bright_cyan", "bright_magenta")
-COLOURS = dict(zip(steps(), cycle(_PALETTE), strict=False))
 _LEVELS = {"WARNING": "yellow", "ERROR": "red"}
-STATUS_COLOURS = {
-    "done": "green", "up_to_date": "dim", "failed": "red", "skipped": "yellow", "would_run": "cyan", "cancelled": "yellow",
-    "accepted": "cyan", "interrupted": "yellow",
-}  # fmt: skip
-
-
-def colour_of(label: str) -> str:
-    """Return the colour of a step; commands and checks have none of their own."""
-    return COLOURS.get(label, "white")
 
 
 class _Rate(ProgressColumn):
@@ -72,6 +60,7 @@ class RunView:
         self._steps: dict[str, TaskID] = {}
         self._items: dict[Task, TaskID] = {}
         self._flow: Flow | None = None
+        self._warned: set[tuple[str, str]] = set()
 
     def __enter__(self) -> RunView:
         self._progress.start()
@@ -120,16 +109,17 @@ class RunView:
 
     def task_ended(self, task: Task) -> None:
         """Remove the item's bar, and say how it ended unless the worker's log has said so."""
-        if bar := self._items.pop(task, None):
+        bar = self._items.pop(task, None)
+        if bar is not None:
             self._progress.remove_task(bar)
         self._count()
         assert task.outcome is not None
         outcome, error = task.outcome, task.outcome.error
-        said_by_worker = outcome.seconds > 0 and outcome.status != "skipped"
+        said_by_worker = bar is not None and outcome.status != "skipped"
         if not (self._show_log and said_by_worker) and not (task.stage.is_check and outcome.status == "skipped"):
             detail = f"{error['message']} {error['remedy']}" if error else outcome.message
             text = f"{name_of(task.item.path, task.project)}: {outcome.status.replace('_', ' ')} {detail}"
-            self._say(task.stage.label, text, STATUS_COLOURS[outcome.status])
+            self._say(task.stage.label, text, OUTCOME_COLOURS[outcome.status])
 
     def log_line(self, label: str, line: str) -> None:
         """Write a line of a worker's log above the bars, without the time that the log file has."""
@@ -139,10 +129,13 @@ class RunView:
             style = next((style for level, style in _LEVELS.items() if shown.startswith(level)), "")
             self._say(label, shown, style)
 
-    def warning(self, label: str, item: str | None, code: str, message: str) -> None:  # noqa: ARG002
-        """Warnings stand in the log already; without it they are said here."""
-        if not self._show_log:
-            self._say(label, f"{Path(item).name}: {message}" if item else message, "yellow")
+    def warning(self, label: str, item: str | None, code: str, message: str) -> None:
+        """Say what a step warns of: about no item once a run, about an item unless the worker's log has said it."""
+        if item is None:
+            if is_news(code, message, self._warned):
+                self._say(label, f"WARNING {message}", "yellow")
+        elif not self._show_log:
+            self._say(label, f"{Path(item).name}: {message}", "yellow")
 
     def note(self, text: str) -> None:
         """Say something about the run itself, above the bars."""
@@ -151,18 +144,6 @@ class RunView:
     def _say(self, label: str, text: str, style: str) -> None:
         prefix = Text(f"{label} │ ", style=colour_of(label))
         self._progress.console.print(prefix + Text(text, style=style), soft_wrap=True, highlight=False)
-
-
-def name_of(item: str, project: str | None) -> str:
-    """Return where an item is, from its project on: many clips are called a.mp4, on one card each.
-
-    A proxy's folder (`docs`) says nothing and is left out.
-    """
-    path = Path(item)
-    if project in (None, item) or not path.is_relative_to(project):
-        return path.name
-    below = path.relative_to(project)
-    return str(Path(project).name / (below.relative_to("docs") if below.parts[0] == "docs" else below))
 
 
 class Silence:

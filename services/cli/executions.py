@@ -17,13 +17,14 @@ from rich.tree import Tree
 from config.contract import Exit
 from config.settings import load_settings
 from services.cli import status_view, tree_view
-from services.cli.carrying import open_store
 from services.cli.options import AsJson, console, named
 from services.cli.status_view import plain, short
+from services.cli.store import open_store
 from services.errors import ServiceError
-from services.executions import STATUSES, Execution, Store
+from services.executions import Execution, Store
 from services.responses import GlobalStatus
 from services.status import global_status
+from services.statuses import STATUSES
 from services.survival import elapsed_seconds, settle_orphans
 
 _LOOK_SECONDS = 0.5
@@ -49,7 +50,7 @@ def status(
 ) -> int:
     """Show how far a run is: each step, the items at hand, the time left, what failed and what to do about it.
 
-    Without an id: the newest run that goes on, else the newest. With [bold]--watch --json[/] one document a line, on change.
+    Without an id: the run that is at work, else one that is held or waits, else the newest. With [bold]--watch --json[/] one document a line, on change.
     """
     store = _store()
     run_id = _run_meant(store, execution_id).id
@@ -129,13 +130,14 @@ def _store() -> Store:
 
 
 def _run_meant(store: Store, text: str | None) -> Execution:
-    """Return the run that is meant; when none is named, the newest one that goes on, else the newest."""
+    """Return the run that is meant; when none is named, the newest of those that are at work, else held, waiting, over."""
     if text:
         return _run_of(store, store.find(text))
-    newest = store.active_runs()[-1:] or store.runs(limit=1)
-    if not newest:
+    found = sorted(store.active_runs(), key=lambda run: (run.status == "running", run.held is None))
+    found = found or store.runs(limit=1)
+    if not found:
         raise ServiceError("no_run", "There is no run yet.", "`derush run --demo` makes one.", Exit.USAGE)
-    return newest[0]
+    return found[-1]
 
 
 def _run_of(store: Store, execution: Execution) -> Execution:
@@ -183,14 +185,14 @@ def _counts(run: Execution, store: Store) -> dict[str, int]:
     if run.ended_at and "counts" in run.metrics:
         return dict(run.metrics["counts"])
     counts = Counter[str]()
-    for by_status in store.counts(run.id).values():
-        counts.update(by_status)
+    for part in store.figures(run.id):
+        counts[part.status] += part.count
     return dict(counts)
 
 
 def _run_record(run: Execution, store: Store) -> dict[str, Any]:
     return {
-        "execution_id": run.id, "status": run.status, "objective": run.message,
+        "execution_id": run.id, "status": run.status, "held": run.held, "objective": run.message,
         "workflow": run.plan["workflow"] if run.plan else None, "queued_at": run.queued_at, "started_at": run.started_at,
         "ended_at": run.ended_at, "seconds": elapsed_seconds(run), "counts": _counts(run, store), "error": run.error,
     }  # fmt: skip
@@ -204,7 +206,7 @@ def _history_table(runs: list[Execution], store: Store) -> Table:
         )
     for run in runs:
         table.add_row(
-            short(run.id), tree_view.local_time(run.queued_at)[:16], Text(run.status, status_view.STATUS_STYLES[run.status]),
+            short(run.id), tree_view.local_time(run.queued_at)[:16], status_view.state(run.status, (run.held or {}).get("code")),
             Text(plain(run.message)), status_view.counted(_counts(run, store)), status_view.duration(elapsed_seconds(run)),
         )  # fmt: skip
     return table

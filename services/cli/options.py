@@ -1,4 +1,4 @@
-"""What several commands share: consoles, options."""
+"""What several commands share: consoles, options, what names mean."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from config.catalog import StepSpec, steps
 from config.contract import Exit
 from services.errors import ServiceError
 
@@ -30,6 +31,14 @@ def named(names: list[str] | None, known: Mapping[str, Named], what: str) -> lis
         sentence = f"There is no {what} {', '.join(sorted(unknown))}."
         raise ServiceError(f"no_such_{what}", sentence, f"There are: {', '.join(known)}.", Exit.USAGE)
     return [known[name] for name in names or known]
+
+
+def step_named(text: str) -> StepSpec:
+    """Return the step that `STEP3`, `step3` or `3` names. Raises ServiceError when there is none."""
+    step_id = text.upper() if text.upper().startswith("STEP") else f"STEP{text}"
+    if step_id not in steps():
+        raise ServiceError("no_such_step", f"There is no {text}.", f"Steps: {', '.join(steps())}.", Exit.USAGE)
+    return steps()[step_id]
 
 
 def report_problems(problems: Mapping[str, str | None], remedy: str, as_json: bool) -> int:

@@ -1,28 +1,30 @@
-"""`derush run`: a whole run; `derush step`: one step alone."""
+"""`derush run`: a whole run."""
 
 from __future__ import annotations
 
-import os
+import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
-from config.catalog import StepSpec
-from config.catalog import steps as declared_steps
 from config.contract import Exit
-from config.settings import load_settings
-from services.cli.carrying import carry_out, open_store
-from services.cli.options import AsJson, console, to_person
-from services.commands import environment as merged_environment
-from services.environments import environments, require_built
+from config.settings import REPOSITORY, load_settings
+from services.cli.carrying import carry_out, carry_out_detached
+from services.cli.options import AsJson
+from services.cli.preview_view import print_preview
+from services.cli.store import open_store
+from services.commands import can_start
 from services.errors import ServiceError
-from services.launcher import MOST_URGENT, record_run, start_detached
+from services.launcher import MOST_URGENT, record_run
+from services.launching import plan_for, steps_named
 from services.options import Options
-from services.planner import chosen_steps, make_plan, workflows
 from services.plans import Plan, read_plan
-from services.preparation import DEMO_ARCHIVE, require_inputs
-from services.worker import step_command
+from services.preparation import DEMO_ARCHIVE
+from services.previews import preview
+from services.responses import Preview
 
 
 def run(
@@ -35,9 +37,31 @@ def run(
     workflow: Annotated[
         str | None, typer.Option("--workflow", help="Another workflow than `full`, see `derush plan --help`.")
     ] = None,
-    plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Carry out this plan.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="Carry out this plan. Its relative `files` start at Derush's own folder."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Do again what is up to date.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    kind: Annotated[
+        Literal["all", "archives", "videos"],
+        typer.Option("--kind", help="Take in only archives, or only loose videos."),
+    ] = "all",
+    min_size: Annotated[
+        float | None,
+        typer.Option(
+            "--min-size",
+            metavar="MB",
+            min=0,
+            max=1e6,
+            help="Leave out archives and loose videos smaller than this; 0 takes all. By default STEP1_MIN_SIZE_MB says.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be done, how long it takes and whether it fits; do nothing."),
+    ] = False,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast/--keep-going", help="Stop at the first failure, or go on with the rest.")
     ] = False,
@@ -65,60 +89,27 @@ def run(
     """
     settings = load_settings()
     named = [*(inputs or []), *([DEMO_ARCHIVE] if demo else [])]
-    made = _given_plan(plan, named, steps, workflow) if plan else _new_plan(named, steps, workflow)
-    store = open_store(settings)
-    recorded = record_run(store, made, Options(force, dry_run, fail_fast, device, engine, if_busy), priority)
+    made = _given_plan(plan, named, steps, workflow) if plan else plan_for(named, workflow, steps_named(steps))
+    store, options = open_store(settings), Options(force, fail_fast, device, engine, if_busy, kind, min_size)
+    if dry_run:
+        return _look_ahead(preview(store, settings, made, options), as_json=as_json)
+    recorded = record_run(store, made, options, priority)
     if detach:
-        start_detached(recorded.id, settings)
-        to_person.print(f"Started: `derush status {recorded.id} --watch` shows it.", soft_wrap=True)
-        print(recorded.id)
-        return Exit.OK
+        return carry_out_detached(recorded, settings, as_json=as_json)
     return carry_out(recorded, settings, show_log=show_log, as_json=as_json)
+
+
+def _look_ahead(told: Preview, *, as_json: bool) -> int:
+    """Print what a run would do; returns the exit code that it would be refused with, if it would be."""
+    if as_json:
+        print(json.dumps(told.record(), indent=1))
+    else:
+        print_preview(Console(), told)
+    return told.refusals[0].exit_code if told.refusals else Exit.OK
 
 
 def _given_plan(path: Path, inputs: list[Path], steps: str | None, workflow: str | None) -> Plan:
     if inputs or steps or workflow:
         remedy = "Name them in the plan: `files`, and the tasks."
         raise ServiceError("wrong_usage", "--plan says all of that itself.", remedy, Exit.USAGE)
-    return read_plan(path)
-
-
-def _new_plan(inputs: list[Path], steps: str | None, workflow: str | None) -> Plan:
-    """Make the plan of what was named on the command line."""
-    known = workflows()
-    name = workflow or "full"
-    if name not in known:
-        raise ServiceError(
-            "no_such_workflow", f"There is no workflow {name}.", f"There are: {', '.join(known)}.", Exit.USAGE
-        )
-    try:
-        chosen = None if workflow and not steps else chosen_steps(steps, list(declared_steps()))
-    except ValueError as error:
-        raise ServiceError("wrong_steps", f"{error}.", "See `derush run --help`.", Exit.USAGE) from None
-    require_inputs(inputs, chosen or [step for phase in known[name].phases for step in phase.steps or ()])
-    objective = f"{name}: {', '.join(path.name for path in inputs)}" if inputs else f"{name}: every project"
-    made = make_plan(known[name], objective=objective, files=[str(path.absolute()) for path in inputs], steps=chosen)
-    return made.without_tests()  # its validation looks at what all steps left, in one go
-
-
-def step(
-    context: typer.Context, step_id: Annotated[str, typer.Argument(metavar="STEP", help="STEP1 to STEP7.")]
-) -> int:
-    """Run one step's script under its own environment's interpreter, with the arguments that follow."""
-    settings = load_settings()
-    if step_id in {"--help", "-h"}:
-        console.print("derush step STEP1…STEP7 ARGUMENT…   (`derush step STEP3 --help` shows the step's own options)")
-        return Exit.OK
-    spec = step_named(step_id)
-    environment = environments(settings)[spec.environment]
-    require_built(environment)
-    command = step_command(spec, environment, *context.args)
-    return os.execve(command[0], command, merged_environment(environment.variables))
-
-
-def step_named(text: str) -> StepSpec:
-    """Return the step that `STEP3`, `step3` or `3` names. Raises ServiceError when there is none."""
-    step_id = text.upper() if text.upper().startswith("STEP") else f"STEP{text}"
-    if step_id not in declared_steps():
-        raise ServiceError("no_such_step", f"There is no {text}.", f"Steps: {', '.join(declared_steps())}.", Exit.USAGE)
-    return declared_steps()[step_id]
+    return read_plan(path, partial(can_start, folder=REPOSITORY)).with_absolute_files()

@@ -10,13 +10,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.console import colour_of, name_of
+from services.cli.style import colour_of, name_of
 from services.responses import AtWork, GlobalStatus, ItemFailure, StepStatus
 
 STATUS_STYLES = {
     "queued": "dim", "running": "bold cyan", "succeeded": "green", "failed": "red", "skipped": "yellow",
     "cancelled": "yellow", "interrupted": "yellow", "accepted": "cyan",
 }  # fmt: skip
+_HELD_AS = {"paused": "paused", "disk_full": "held"}
+"""What a run that goes on is called while it starts nothing new, by the reason."""
 _LONGEST_NAME = 48
 _BAR = 24
 LEAST_SHOWN = 0.05
@@ -31,6 +33,12 @@ def plain(text: str) -> str:
 def short(execution_id: str) -> str:
     """Return as much of an id as tells it from the others: tasks have ids too, and there are many."""
     return execution_id.removeprefix("exec_")[:8]
+
+
+def state(status: str, hold: str | None) -> Text:
+    """Return what a run is at, as a person says it. `hold` is the code of the reason why it starts nothing new."""
+    held_as = _HELD_AS.get(hold or "")
+    return Text(held_as, "yellow") if held_as else Text(status, STATUS_STYLES[status])
 
 
 def duration(seconds: float | None) -> str:
@@ -60,7 +68,7 @@ def item_name(subject: str, project: str | None) -> Text:
 
 def screen(told: GlobalStatus) -> RenderableType:
     """Return everything there is to see of a run."""
-    parts: list[RenderableType] = [_title(told), _overall(told)]
+    parts: list[RenderableType] = [title(told), _overall(told)]
     if told.held:
         parts.append(Text(f"Held: {plain(told.held.message)} ({plain(told.held.code)})", "yellow"))
     if told.steps:
@@ -77,8 +85,9 @@ def line(told: GlobalStatus) -> str:
     steps = [
         f"{step.step or plain(step.stage)} {step.done}/{step.total}" for step in told.steps if step.status == "running"
     ]
-    held = f"held ({plain(told.held.code)})" if told.held else ""
-    parts = [f"{told.progress:.0%} {told.status}", held, ", ".join(steps), counted(told.counts).plain]
+    said = _state(told).plain
+    held = f"held ({plain(told.held.code)})" if told.held and told.held.code != said else ""
+    parts = [f"{told.progress:.0%} {said}", held, ", ".join(steps), counted(told.counts).plain]
     return " | ".join(part for part in parts if part)
 
 
@@ -97,9 +106,13 @@ def next_commands(told: GlobalStatus) -> Iterator[Text]:
         yield Text.assemble((command, "bold"), f"  {effect}")
 
 
-def _title(told: GlobalStatus) -> Text:
-    status = (told.status, STATUS_STYLES[told.status])
-    return Text.assemble((told.execution_id, "bold"), "  ", status, "  ", plain(told.objective))
+def title(told: GlobalStatus) -> Text:
+    """Return which run it is, what it is at, and what it is for."""
+    return Text.assemble((told.execution_id, "bold"), "  ", _state(told), "  ", plain(told.objective))
+
+
+def _state(told: GlobalStatus) -> Text:
+    return state(told.status, told.held.code if told.held else None)
 
 
 def _overall(told: GlobalStatus) -> RenderableType:

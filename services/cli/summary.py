@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from rich.table import Table
 
 from config.contract import Exit
 from config.settings import Settings
-from services.cli.console import STATUS_COLOURS, colour_of, name_of
+from services.cli.preview_view import print_left_out
+from services.cli.style import OUTCOME_COLOURS, amount, colour_of, is_news, name_of
 from services.flow import Task
 from services.listening import Result
 
@@ -44,13 +46,20 @@ def summary(result: Result, settings: Settings) -> dict[str, Any]:
             for task in tasks
             if task.outcome and task.outcome.status == "skipped" and not task.stage.is_check
         ],
-        "warnings": result.warnings,
+        "left_out": result.left_out,
+        "warnings": without_repeats(result.warnings),
         "artefacts": result.artefacts,
         "places": {
             "projects": str(settings.projects_dir), "output": str(settings.output_dir),
             "archives": str(settings.archives_dir), "logs": str(settings.logs_dir),
         },
     }  # fmt: skip
+
+
+def without_repeats(warnings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return warnings without those about no item that were given before: every worker gives them when it starts."""
+    known: set[tuple[str, str]] = set()
+    return [each for each in warnings if each["item"] or is_news(each["code"], each["message"], known)]
 
 
 def _by_step(tasks: list[Task]) -> dict[str, dict[str, Any]]:
@@ -66,21 +75,31 @@ def _by_step(tasks: list[Task]) -> dict[str, dict[str, Any]]:
 
 
 def print_summary(console: Console, told: dict[str, Any], settings: Settings) -> None:
-    """Say what was made, where it is, how long each step took, what failed and what to do, and how to see it."""
-    would = any("would_run" in entry["counts"] for entry in told["steps"].values())
-    console.print(_table("What would be done" if would else "What was done", told["steps"]))
-    if would:
-        console.print("Steps after one that would run are decided by what it brings.")
+    """Say what was made, where it is, how long each step took, what failed and what to do, and how to see it.
+
+    A run that had nothing to do is one line: nothing was made that a person would want to find.
+    """
+    print_left_out(console, told["left_out"]["named"], told["left_out"]["count"])
+    found = Counter[str]()
+    for entry in told["steps"].values():
+        found.update(entry["counts"])
+    if found and set(found) == {"up_to_date"}:
+        _print_warnings(console, [warning for warning in told["warnings"] if warning["item"]])
+        looked_at = f"{amount(found.total(), 'item')} looked at in {told['seconds']:.1f} s"
+        console.print(
+            f"Everything was up to date ({looked_at}): `--force` does it again.", soft_wrap=True, highlight=False
+        )
+        return
+    console.print(_table("What was done", told["steps"]))
     _print_failures(console, told["failures"], told["execution_id"])
     _print_warnings(console, told["warnings"])
-    if told["steps"] and all(set(entry["counts"]) == {"up_to_date"} for entry in told["steps"].values()):
-        console.print("Everything was up to date: `--force` does it again.")
     if told["exit_code"] == Exit.INTERRUPTED:
         console.print(
             f"[yellow]Interrupted.[/] Nothing half done is left: `derush resume {told['execution_id']}` goes on."
         )
     made = sum(artefact["bytes"] for artefact in told["artefacts"])
-    console.print(f"Made {len(told['artefacts'])} files ({made / 1e6:.1f} MB) in {told['seconds']:.1f} s")
+    files = amount(len(told["artefacts"]), "file")
+    console.print(f"Made {files} ({made / 1e6:.1f} MB) in {told['seconds']:.1f} s")
     for name, place in (("Projects", settings.projects_dir), ("Delivered", settings.output_dir),
                         ("Archived", settings.archives_dir), ("Logs", settings.logs_dir)):  # fmt: skip
         console.print(f"  {name:<10} {escape(str(place))}", soft_wrap=True)
@@ -95,7 +114,7 @@ def _table(title: str, steps: dict[str, dict[str, Any]]) -> Table:
         table.add_column(column, justify="right" if column == "Work" else "left")
     for step_id, entry in steps.items():
         counts = ", ".join(
-            f"[{STATUS_COLOURS.get(status, 'red')}]{count} {status.replace('_', ' ')}[/]"
+            f"[{OUTCOME_COLOURS.get(status, 'red')}]{count} {status.replace('_', ' ')}[/]"
             for status, count in entry["counts"].items()
         )
         table.add_row(f"[{colour_of(step_id)}]{step_id}[/]", entry["title"], f"{entry['seconds']:.1f} s", counts)

@@ -9,7 +9,8 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from services.cli.status_view import LEAST_SHOWN, STATUS_STYLES, counted, duration, item_name, plain
+from services.cli.status_view import LEAST_SHOWN, STATUS_STYLES, counted, duration, item_name, plain, title
+from services.cli.style import amount
 from services.executions import Event, Execution
 from services.responses import GlobalStatus, StepStatus
 
@@ -56,8 +57,7 @@ def task_record(task: Execution, *, with_artefacts: bool) -> dict[str, Any]:
 
 def tree(told: GlobalStatus, tasks: Mapping[str, Sequence[Execution]], *, with_artefacts: bool) -> Tree:
     """Return a run as a person sees it."""
-    status = (told.status, STATUS_STYLES[told.status])
-    root = Tree(Text.assemble((told.execution_id, "bold"), "  ", status, "  ", plain(told.objective)))
+    root = Tree(title(told))
     for step in told.steps:
         branch = root.add(_step(step))
         shown = tasks.get(step.stage, [])
@@ -83,7 +83,9 @@ def add_task(branch: Tree, task: Execution, *, with_artefacts: bool) -> None:
     if task.log_path and (task.error or with_artefacts):
         leaf.add(Text(f"log {plain(task.log_path)}", "dim"))
     for artefact in task.artefacts if with_artefacts else ():
-        leaf.add(Text(plain(f"{artefact.get('kind')} {artefact.get('path')} ({artefact.get('bytes')} bytes)")))
+        leaf.add(
+            Text(plain(f"{artefact.get('kind')} {artefact.get('path')} ({amount(artefact.get('bytes', 0), 'byte')})"))
+        )
 
 
 def event_lines(events: Iterable[Event]) -> Iterator[Text]:
@@ -113,7 +115,7 @@ def _task(task: Execution) -> Text:
         f", {duration(task.seconds)}" if task.seconds >= LEAST_SHOWN else "",
         f", {plain(task.message)}" if task.message else "",
     ]
-    parts += [f", {len(task.artefacts)} files" if task.artefacts else ""]
+    parts += [f", {amount(len(task.artefacts), 'file')}" if task.artefacts else ""]
     name = item_name(task.subject or "", task.project)
     return Text.assemble(name, ("".join(parts), STATUS_STYLES[task.status]), (f"  {task.id}", "dim"))
 

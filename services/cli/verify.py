@@ -15,6 +15,7 @@ from config.catalog import steps as declared_steps
 from config.contract import Exit
 from config.settings import load_settings
 from services.cli.options import AsJson, console, named, to_person
+from services.cli.style import amount
 from services.verification import OnBytes, Report, Survey, find_places, reports, survey
 
 _STATES = {"whole": "[green]✓[/]", "moved": "[green]✓[/]", "no_records": "[dim]-[/]", "damaged": "[red]✗[/]"}
@@ -87,13 +88,13 @@ def _print_report(report: Report) -> None:
 def _counts(report: Report) -> str:
     if report.state == "no_records":
         return "no records yet"
-    parts = [f"{report.files} files", f"{report.bytes / 1e6:.1f} MB"] if report.place.moved_to is None else []
+    parts = [amount(report.files, "file"), f"{report.bytes / 1e6:.1f} MB"] if report.place.moved_to is None else []
     if report.place.moved_to is not None:
         parts.append(f"moved to {escape(_shown(report.place.moved_to))}")
     if report.archives:
-        parts.append(f"{report.archives} archives")
+        parts.append(amount(report.archives, "archive"))
     if report.problems:
-        parts.append(f"[red]{len(report.problems)} problems[/]")
+        parts.append(f"[red]{amount(len(report.problems), 'problem')}[/]")
     return ", ".join(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,8 +18,9 @@ from config.settings import REPOSITORY
 from services.errors import ServiceError
 from services.planner import choose, chosen_steps, make_plan, trigger_test, workflows
 from services.plans import Plan, PlanTask, read_plan
-from services.requests import Understood, understand
+from services.requests import VIDEO_SUFFIXES, Understood, understand
 from services.workflows import read_workflow
+from workflow_scripts.stepkit import projects
 
 PROJECTS = ["12 Camille", "12 Camille 2", "L'été à Bruxelles", "13_Nuit-blanche", "Archive", "X-Ray"]
 
@@ -40,6 +42,20 @@ REQUESTS = {
         "run all the steps",
         "log my rushes",
         "could you process these archives",
+        "traite tout, je suis pressé",
+        "fais tout sur ces rushes",
+        "take the rushes through everything",
+        "take 12 Camille through everything, please",
+        "run everything on these files",
+    ],
+    "convert": [
+        "convertis les rushes",
+        "convertis ces vidéos en 25 images par seconde",
+        "il faut convertir les nouvelles archives",
+        "extrais et convertis ~/rushes",
+        "juste les proxies",
+        "convert the clips",
+        "extract and convert",
     ],
     "analyse-only": [
         "analyse seulement",
@@ -58,6 +74,22 @@ REQUESTS = {
         "only detect scenes",
         "who speaks in these files?",
         "transcribe the dialogue",
+        "détecte les scènes",
+        "détecter les scènes de ce projet",
+        "transcris",
+        "transcris l'interview",
+        "detect the scenes",
+    ],
+    "track": [
+        "détecte les visages",
+        "détecte les visages du projet de ce matin",
+        "suis les visages",
+        "suis",
+        "trouve les visages dans les vidéos",
+        "fais le suivi",
+        "track the faces",
+        "detect faces in these videos",
+        "find the faces",
     ],
     "retrack": [
         "refais le tracking",
@@ -70,6 +102,9 @@ REQUESTS = {
         "track the faces again",
         "run the tracking again please",
         "the tracking was bad, try once more",
+        "refais la détection des visages",
+        "recommence le suivi des visages",
+        "detect the faces again",
     ],
     "reduce-and-archive": [
         "réduis et archive",
@@ -220,6 +255,75 @@ def test_a_request_of_any_length_is_answered_at_once(text: str):
         understood(text)
 
 
+VIDEOS = {
+    f"{project}/{name}": f"/p/{project}/docs/{name}"
+    for project, name in [
+        ("12 Camille", "clip.mp4"), ("12 Camille", "L'été à Bruxelles.mp4"), ("X-Ray", "take_1.mp4"), ("X-Ray", "b.mp4"),
+        ("Archive", "b.mp4"), ("Archive", "archive.mp4"), ("X-Ray", "12 Camille.mp4"),
+    ]
+}  # fmt: skip
+
+
+def about_videos(text: str, paths: tuple[str, ...] = ()) -> Understood:
+    return understand(text, PROJECTS, trigger_test(workflows()), lambda path: path in paths, VIDEOS)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("suis clip.mp4", ["12 Camille/clip.mp4"]),
+        ("Suis CLIP.MP4.", ["12 Camille/clip.mp4"]),
+        ("suis clip.mov, comme il fut livré", ["12 Camille/clip.mp4"]),
+        ("suis les visages de “clip.mp4”", ["12 Camille/clip.mp4"]),
+        ("suis l'ete a bruxelles.mp4", ["12 Camille/L'été à Bruxelles.mp4"]),
+        ("transcris l'archive.mp4", ["Archive/archive.mp4"]),
+        ("track take 1.mp4 and clip.mp4", ["X-Ray/take_1.mp4", "12 Camille/clip.mp4"]),
+        ("suis X-Ray/b.mp4", ["X-Ray/b.mp4"]),
+        ('suis "archive/b.mp4"', ["Archive/b.mp4"]),
+        ("suis b.mp4 du projet X-Ray", ["X-Ray/b.mp4"]),
+        ("suis 12 Camille.mp4", ["X-Ray/12 Camille.mp4"]),
+        ("convertis les .mov en .mp4", []),
+    ],
+)
+def test_a_video_is_found_by_its_bare_file_name(text: str, named: list[str]):
+    found = about_videos(text)
+    assert list(found.paths) == [VIDEOS[key] for key in named]
+    assert found.projects == (), "a project that says where a video is does not count"
+    assert "mp4" not in found.text or not named
+
+
+def test_a_video_and_another_project_are_both_named():
+    found = about_videos("suis clip.mp4 et le projet X-Ray")
+    assert (found.paths, found.projects) == ((VIDEOS["12 Camille/clip.mp4"],), ("X-Ray",))
+
+
+def test_a_file_that_is_here_goes_before_a_video_of_its_name():
+    assert about_videos("suis clip.mp4", paths=("clip.mp4",)).paths == ("clip.mp4",)
+    assert about_videos("traite l'archive.zip.", paths=("archive.zip",)).paths == ("archive.zip",)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("suis b.mp4", "ambiguous_video", "`X-Ray/b.mp4` or `Archive/b.mp4`"),
+        ("suis klip.mp4", "no_input", "`klip.mp4`"),
+        ("suis a-clip.mp4", "no_input", "`a-clip.mp4`"),
+        ("suis autre/clip.mp4", "no_input", "autre/clip.mp4"),
+        ("traite les rushes de jeudi.zip", "no_input", "`jeudi.zip`"),
+    ],
+)
+def test_a_file_that_is_not_there_or_may_be_several_is_refused(text: str, code: str, said: str):
+    with pytest.raises(ServiceError) as refused:
+        about_videos(text)
+    assert (refused.value.code, refused.value.exit_code) == (code, Exit.USAGE)
+    assert said in refused.value.message
+    assert "clip" not in text or "`12 Camille/clip.mp4`" in refused.value.remedy
+
+
+def test_the_endings_of_videos_are_those_that_steps_take():
+    assert {f".{suffix}" for suffix in VIDEO_SUFFIXES} == projects.VIDEO_SUFFIXES
+
+
 def arrows(plan: Plan) -> dict[str, list[str]]:
     return {task.id: list(task.depends) for task in plan.tasks}
 
@@ -242,6 +346,8 @@ def test_the_full_plan_is_the_seven_steps():
     ("name", "expected"),
     [
         ("analyse-only", {"step1": [], "step2": ["step1"], "step3": ["step2"], "step4": ["step2"]}),
+        ("convert", {"step1": [], "step2": ["step1"]}),
+        ("track", {"step5": [], "step6": ["step5"]}),
         ("retrack", {"step5": [], "step6": ["step5"]}),
         ("reduce-and-archive", {"step6": [], "step7": ["step6"]}),
         ("verify", {"check-of-the-projects": [], "check-of-the-models": ["check-of-the-projects"]}),
@@ -249,6 +355,15 @@ def test_the_full_plan_is_the_seven_steps():
 )
 def test_the_other_plans(name: str, expected: dict[str, list[str]]):
     assert arrows(make_plan(workflows()[name], objective="", files=[])) == expected
+
+
+def test_what_is_asked_for_again_is_done_again():
+    forced = {
+        name: [task.force for task in make_plan(workflow, objective="", files=[]).tasks if task.step]
+        for name, workflow in workflows().items()
+    }
+    assert forced.pop("retrack") == [True, True]
+    assert not any(any(each) for each in forced.values())
 
 
 def test_what_is_left_out_is_looked_through():
@@ -305,6 +420,7 @@ triggers:
 phases:
   - name: Tracking
     steps: [STEP5]
+    force: true
     retry: {max_attempts: 3, backoff: 2}
   - name: Été !
     optional: true
@@ -318,6 +434,7 @@ def test_a_workflow_of_one_s_own_becomes_a_plan(tmp_path):
     path.write_text(WORKFLOW)
     tracking, ending = make_plan(read_workflow(path), objective="", files=["/p"]).tasks
     assert tracking.retry is not None and (tracking.retry.max_attempts, tracking.retry.backoff) == (3, 2.0)
+    assert (tracking.force, ending.force) == (True, False)
     assert (ending.id, ending.name, ending.optional, ending.depends) == ("ete", "Été !", True, ("step5",))
     assert (ending.command, ending.environment, ending.test) == (("python", "-c", "pass"), "env", ())
 
@@ -333,13 +450,14 @@ def test_a_workflow_of_one_s_own_becomes_a_plan(tmp_path):
         ("name: mine", "name: yours", 2, "its file `mine`"),
         ("[essaie]", "[le projet]", 5, "no word that says anything"),
         ("[essaie]", "[]", 5, "`fr` is an empty list"),
-        ("environment: env", "environment: envv", 14, "no environment `envv`"),
-        ("Été !", "'!'", 11, "neither a letter nor a digit"),
-        ("optional: true", "optional: perhaps", 12, "`optional` should be true or false"),
-        ("optional: true", "steps: [STEP6]", 13, "both `steps` and `command`"),
-        ("    command: [python, -c, pass]\n", "", 11, "neither of `steps` and `command`"),
-        ("backoff: 2", "backof: 2", 10, "unknown key `backof`"),
-        ("max_attempts: 3", "max_attempts: 0", 10, "`max_attempts` is 0"),
+        ("environment: env", "environment: envv", 15, "no environment `envv`"),
+        ("Été !", "'!'", 12, "neither a letter nor a digit"),
+        ("optional: true", "optional: perhaps", 13, "`optional` should be true or false"),
+        ("optional: true", "steps: [STEP6]", 14, "both `steps` and `command`"),
+        ("    command: [python, -c, pass]\n", "", 12, "neither of `steps` and `command`"),
+        ("optional: true", "force: true", 13, "`force` beside a command"),
+        ("backoff: 2", "backof: 2", 11, "unknown key `backof`"),
+        ("max_attempts: 3", "max_attempts: 0", 11, "`max_attempts` is 0"),
     ],
 )
 def test_what_is_wrong_with_a_workflow_is_named_with_its_line(tmp_path, old: str, new: str, line: int, said: str):
@@ -355,9 +473,11 @@ def test_what_is_wrong_with_a_workflow_is_named_with_its_line(tmp_path, old: str
 
 @pytest.fixture
 def derush_plan(tmp_path):
-    """Run `derush plan` in a process of its own, with two projects."""
-    for name in ("12 Camille", "L'été à Bruxelles", ".derush"):
-        (tmp_path / "projects" / name).mkdir(parents=True)
+    """Run `derush plan` in a process of its own, with three projects."""
+    for name in ("12 Camille", "L'été à Bruxelles", ".derush", "demo rushes"):
+        (tmp_path / "projects" / name / "docs").mkdir(parents=True)
+    for name in ("clip.mp4", "clip_source.json", "no proxy.mp4"):
+        (tmp_path / "projects" / "12 Camille" / "docs" / name).touch()
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "services.cli", "plan", *arguments]
@@ -399,17 +519,34 @@ def test_the_command_for_programs(derush_plan):
 def test_what_only_looks_takes_every_project_when_none_is_named(derush_plan, tmp_path: Path):
     plan = yaml.safe_load(derush_plan("--workflow", "verify").stdout)
     assert plan["sequential_tasks"][0]["files"] == [
-        str(tmp_path / "projects" / name) for name in ("12 Camille", "L'été à Bruxelles")
+        str(tmp_path / "projects" / name) for name in ("12 Camille", "L'été à Bruxelles", "demo rushes")
     ]
     assert yaml.safe_load(derush_plan("vérifie le projet 12 Camille").stdout)["sequential_tasks"][0]["files"] == [
         str(tmp_path / "projects" / "12 Camille")
     ]
 
 
+def test_the_command_finds_a_video_by_its_bare_file_name(derush_plan, tmp_path: Path):
+    plan = yaml.safe_load(derush_plan("suis clip.mp4").stdout)
+    assert plan["workflow"] == "track"
+    assert plan["sequential_tasks"][0]["files"] == [str(tmp_path / "projects" / "12 Camille" / "docs" / "clip.mp4")]
+
+
+def test_the_plan_in_the_readme_is_the_one_that_is_printed(derush_plan, tmp_path: Path):
+    readme = (REPOSITORY / "README.md").read_text()
+    asked = re.search(r'^derush plan "(.+)" -o plan\.yaml$', readme, re.MULTILINE)
+    shown = re.search(r"```yaml\n(# A plan of Derush\..+?)```", readme, re.DOTALL)
+    assert asked and shown
+    printed = derush_plan(asked[1]).stdout
+    assert printed.replace(str(tmp_path / "projects"), "/srv/derush/projets_extraits") == shown[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
         ([], "no_request"),
+        (["suis zorglub.mp4"], "no_input"),
+        (["suis no proxy.mp4"], "no_input"),
         (["vérifie et archive"], "ambiguous_request"),
         (["fais le café"], "no_workflow_fits"),
         (["archive le projet 13 Camille"], "no_such_project"),

@@ -11,6 +11,7 @@ import yaml
 
 from config.contract import Exit
 from config.settings import REPOSITORY
+from services.commands import can_start
 from services.errors import ServiceError
 from services.planner import FOLDER, make_plan, workflows
 from services.plans import MOST_TASKS, Plan, PlanTask, Retry, plan_text, read_plan
@@ -69,7 +70,13 @@ def refused(path: Path) -> ServiceError:
 
 def hostile_plan(text: str) -> Plan:
     convert = PlanTask(
-        id="a", name=text, step="STEP2", files=(text, "plain", text), test=("derush", text), retry=Retry(max_attempts=2)
+        id="a",
+        name=text,
+        step="STEP2",
+        files=(text, "plain", text),
+        test=("derush", text),
+        retry=Retry(max_attempts=2),
+        force=True,
     )
     command = PlanTask(id="b", name="b", command=(text, "", text), depends=("a",), optional=True)
     return Plan(workflow=text, objective=text, sequential_tasks=(convert, command), validation=(("x", text),))
@@ -121,6 +128,8 @@ def test_a_plan_is_read(tmp_path: Path):
         ("id: audio", "id: a b", 9, "`id` is 'a b'", "match pattern"),
         ("    step: STEP4", "    step: STEP4\n    command: [x]", 12, "both `step` and `command`", "Keep one"),
         ("    step: STEP4\n", "", 9, "neither of `step` and `command`", "Give one"),
+        ("optional: true", "force: true", 24, "`force` beside a command", "Leave it out"),
+        ("optional: true", "force: 1", 24, "`force` should be true or false", "Give true or false"),
         ("step: STEP4", "step: STEP4\n    environment: env", 12, "`environment` beside a step", "of its own"),
         ("command: [python, -c, pass]", "command: []", 21, "`command` is an empty list", "at least 1"),
         ("command: [python, -c, pass]", "command: python -c pass", 21, "`command` should be a list", "Give a list"),
@@ -164,6 +173,46 @@ def test_what_is_wrong_is_named_with_its_line_and_a_remedy(
     assert error.message.startswith(f"{path}:{line}: "), error.message
     assert said in error.message and remedy in error.remedy, (error.message, error.remedy)
     assert len(error.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("old", "line"),
+    [("[python, -c, pass]", 21), ('[derush, verify, "{projects}"]', 18), ("- [derush, verify]", 27)],
+    ids=["a command", "a test", "a validation"],
+)
+def test_a_program_that_cannot_be_started_is_named_with_its_line(tmp_path: Path, old: str, line: int):
+    content = PLAN.replace(old, old.replace("python", "ffnprobe").replace("derush", "ffnprobe"))
+    path = written(tmp_path, content)
+    assert read_plan(path).workflow == "mine", "nobody asked whether it is there"
+    with pytest.raises(ServiceError) as refused:
+        read_plan(path, lambda program: program != "ffnprobe")
+    assert refused.value.exit_code == Exit.USAGE
+    assert refused.value.message == f"{path}:{line}: there is no program `ffnprobe` that can be started."
+
+
+def test_derush_and_python_are_always_there(tmp_path: Path):
+    assert read_plan(written(tmp_path, PLAN), lambda _program: False).workflow == "mine"
+
+
+def test_a_program_is_looked_up_as_it_is_started(tmp_path: Path):
+    own, text = tmp_path / "tool", tmp_path / "notes"
+    own.touch(mode=0o755)
+    text.touch(mode=0o644)
+    found = [
+        name for name in ("sh", "tool", "./tool", str(own), "./notes", "./none", "sh ") if can_start(name, tmp_path)
+    ]
+    assert found == ["sh", "./tool", str(own)]
+
+
+def test_relative_files_start_at_the_repository_s_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    names = ["[samples/demo.zip, ./a b, /projects/one, ~/rushes, ~odd]"]
+    plan = read_plan(written(tmp_path, PLAN.replace("[/projects/one]", names[0]))).with_absolute_files()
+    root = str(REPOSITORY)
+    wanted = (f"{root}/samples/demo.zip", f"{root}/a b", "/projects/one", "/home/somebody/rushes", f"{root}/~odd")
+    assert plan.tasks[0].files == wanted
+    assert plan.tasks[3].retry == Retry(max_attempts=3, backoff=0.5, codes=("timeout",)), "the rest is as it was"
 
 
 def tasks(*declared: tuple[str, str, list[str], list[str]]) -> str:
@@ -256,7 +305,7 @@ def test_workflows_are_what_their_schema_says(path: Path):
     [
         ("objective:", "objectif:"), ("    step: STEP3", "    stpe: STEP3"), ("id: audio", "id: a b"),
         ("    step: STEP4", "    step: STEP4\n    command: [x]"), ("    step: STEP4\n", ""),
-        ("step: STEP4", "step: STEP4\n    environment: env"), ("[python, -c, pass]", "[]"), ("[python, -c, pass]", "[3]"),
+        ("step: STEP4", "step: STEP4\n    environment: env"), ("[python, -c, pass]", "[]"), ("optional: true", "force: true"), ("[python, -c, pass]", "[3]"),
         ("files: [/projects/one]", "files: ['']"), ("    name: Conversion\n", ""), ("optional: true", "optional: 1"),
         ("max_attempts: 3", "max_attempts: 3.5"), ("max_attempts: 3", "max_attempts: 21"), ("backoff: 0.5", "backoff: -1"),
         ("derush.plan/1", "derush.plan/2"), ("- [derush, verify]", "- derush verify"), ("- [derush, verify]", "- []"),
