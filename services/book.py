@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.errors import ServiceError
-from services.executions import Event, Execution, Store, check_transition, new_id, utc_now
+from services.executions import Event, Execution, Store, new_id, utc_now
 from services.flow import Flow, Outcome, Task
 from services.stages import Stage
+from services.statuses import check_transition
 
 FLUSH_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
@@ -26,8 +27,8 @@ LONGEST_LOCK = 60.0
 _MOST_ROWS_WAITING = 5000
 
 _STATUS = {
-    "done": "succeeded", "up_to_date": "succeeded", "would_run": "succeeded", "failed": "failed", "skipped": "skipped",
-    "cancelled": "cancelled", "accepted": "accepted",
+    "done": "succeeded", "up_to_date": "succeeded", "failed": "failed", "skipped": "skipped", "cancelled": "cancelled",
+    "accepted": "accepted",
 }  # fmt: skip
 
 
@@ -145,17 +146,22 @@ class Book:
         """Note a worker's warning."""
         self._say("warning", self._tasks[task] if task else self.run, **facts)
 
+    def left_out(self, files: Mapping[str, Any]) -> None:
+        """Note which delivered files were found and are not taken in: how many, and the first ones by name."""
+        self.run.metrics = {**self.run.metrics, "left_out": dict(files)}
+        self._change(self.run)
+
     def ended(self, task: Task, outcome: Outcome) -> None:
-        """Note how a task ended."""
+        """Note how a task ended. Beside the step's own figures stands the item's size: what takes how long depends on it."""
         row = self._tasks[task]
         row.project = task.project
         row.outcome, row.message, row.seconds = outcome.status, outcome.message, _finite(outcome.seconds)
         row.error = dict(outcome.error) if outcome.error else None
-        row.metrics = dict(outcome.metrics)
+        row.metrics = {**outcome.metrics, **({"item_bytes": task.item.size} if task.item.size else {})}
         row.ended_at = utc_now()
         status = _STATUS[outcome.status]
         if status == "succeeded" and row.status == "queued":
-            self._become(row, "running")  # it took no time: a command in a dry run
+            self._become(row, "running")  # its step did not say when it began
         self._become(row, status)
         self._say("task_ended", row, subject=row.subject, outcome=outcome.status, error=row.error)
 
@@ -222,7 +228,7 @@ class Book:
         """Record how the run ended. Raises ServiceError when that cannot be written."""
         self.run.seconds += seconds
         self.run.error = dict(error) if error else None
-        self.run.metrics = dict(metrics)
+        self.run.metrics = {**self.run.metrics, **metrics}
         self.run.ended_at = utc_now()
         self.run.workers, self.run.held = [], None
         self._become(self.run, status)

@@ -6,12 +6,12 @@ a claim is never left behind; and two installations with one work directory see 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
+from config.locks import try_lock, unlock
 from services.errors import ServiceError
 
 
@@ -37,17 +37,9 @@ class Claims:
 
     def _taken_now(self, subject: str) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(subject)
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return False
-            if _is_still(descriptor, path):
-                break
-            os.close(descriptor)  # it was given up, and removed, between opening and locking
+        descriptor = try_lock(self._path(subject))
+        if descriptor is None:
+            return False
         with suppress(OSError):  # on a full disk the claim holds all the same, it only does not say whose it is
             os.truncate(descriptor, 0)
             os.write(descriptor, self._run_id.encode())
@@ -64,17 +56,8 @@ class Claims:
     def give_up(self) -> None:
         """Give all claims up."""
         for subject, descriptor in self._taken.items():
-            with suppress(OSError):
-                self._path(subject).unlink()
-            os.close(descriptor)
+            unlock(descriptor, self._path(subject))
         self._taken.clear()
 
     def _path(self, subject: str) -> Path:
         return self._folder / hashlib.sha256(os.fsencode(subject)).hexdigest()[:32]
-
-
-def _is_still(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

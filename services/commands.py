@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,12 @@ def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """Return this process's environment with `changes`; None removes a variable."""
     merged = {**inherited_environment(), **changes}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def can_start(program: str, folder: Path) -> bool:
+    """Tell whether a program is there: found on PATH, or by its path, which starts at `folder` unless it is a full one."""
+    place = str(folder / program) if "/" in program else program
+    return shutil.which(place, path=inherited_environment().get("PATH", os.defpath)) is not None
 
 
 def run(command: Sequence[str], *, changes: Mapping[str, str | None] | None = None, remedy: str, timeout: float) -> str:

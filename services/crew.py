@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from services.environments import Environment
+from services.environments import HOME_ENVIRONMENT, Environment
+from services.options import Options
 from services.stages import Stage
-from services.worker import Message, Worker, start_worker
+from services.worker import Message, Worker, resolved, start_command, start_worker
 
 MOST_DEATHS = 5
 """Workers of one step that may die within DEATHS_WINDOW, none of them having ended an item: then the step is given up
@@ -22,22 +25,22 @@ _LEAST_MEMORY = 1.5e9
 """Bytes that must be available for a further worker beside those that are there: a model takes up to 1 GB."""
 
 
+@dataclass(frozen=True)
+class Means:
+    """What the workers of a run are started with. `listen` is told what they say, from threads of its own."""
+
+    run_id: str
+    environments: Mapping[str, Environment]
+    options: Options
+    logs_dir: Path
+    listen: Callable[[Message], None]
+
+
 class Crew:
     """The workers, by the stage they work for. Used from the run's own thread."""
 
-    def __init__(
-        self,
-        run_id: str,
-        environments: Mapping[str, Environment],
-        options: Callable[[Stage], list[str]],
-        listen: Callable[[Message], None],
-        gpu_stages: frozenset[str],
-        gpus: int,
-    ) -> None:
-        self._run_id = run_id
-        self._environments = environments
-        self._options = options
-        self._listen = listen
+    def __init__(self, means: Means, gpu_stages: frozenset[str], gpus: int) -> None:
+        self._means = means
         self._gpu_stages = gpu_stages
         self._gpus = gpus
         self._all: dict[str, list[Worker]] = defaultdict(list)
@@ -93,13 +96,23 @@ class Crew:
 
     def start(self, stage: Stage) -> Worker:
         """Start a worker of a step."""
-        worker = start_worker(
-            stage, self._environments[stage.environment], self._options(stage), self._run_id, self._listen
+        means, environment = self._means, self._means.environments[stage.environment]
+        return self._join(
+            start_worker(stage, environment, means.options.arguments(stage.label), means.run_id, means.listen)
         )
-        return self.join(worker)
 
-    def join(self, worker: Worker) -> Worker:
-        """Count a worker in that was started elsewhere: a command."""
+    def command_line(self, stage: Stage, projects: Sequence[str]) -> list[str] | None:
+        """Return a plan's command as it is started; None when it is about projects, and there are none."""
+        known = self._means.environments
+        return resolved(stage.command, known[stage.environment], known[HOME_ENVIRONMENT], projects)
+
+    def start_command(self, stage: Stage, command: Sequence[str]) -> Worker:
+        """Start a plan's command. Raises OSError when it cannot be started."""
+        means, environment = self._means, self._means.environments[stage.environment]
+        log_path = means.logs_dir / "commands" / f"{means.run_id}_{stage.id}.log"
+        return self._join(start_command(stage, environment, command, means.run_id, means.listen, log_path))
+
+    def _join(self, worker: Worker) -> Worker:
         self._all[worker.stage.id].append(worker)
         return worker
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,13 +11,11 @@ from config.contract import Exit
 from config.settings import Settings
 from services import reasons
 from services.claims import Claims
-from services.crew import Crew
-from services.environments import HOME_ENVIRONMENT, Environment
+from services.crew import Crew, Means
 from services.flow import Flow, Outcome, Task
-from services.options import Options
 from services.pools import COMMAND_TAKES, Amounts, Pools, takes
 from services.stages import Stage
-from services.worker import Message, Worker, resolved, start_command
+from services.worker import Worker
 
 _WORTH_A_WORKER = 20.0
 """Seconds of work that must wait for each worker of a step before one more is started."""
@@ -60,36 +58,23 @@ class Dispatch:
     """The tasks at work. Used from the run's own thread."""
 
     def __init__(
-        self,
-        run_id: str,
-        flow: Flow,
-        environments: Mapping[str, Environment],
-        options: Options,
-        settings: Settings,
-        claims: Claims,
-        pools: Pools,
-        listen: Callable[[Message], None],
-        progress: Progress,
+        self, means: Means, flow: Flow, settings: Settings, claims: Claims, pools: Pools, progress: Progress
     ) -> None:
         self.at_work: dict[Worker, Work] = {}
         self.given_up: dict[str, Mapping[str, str]] = {}
         self.refused: int | None = None
-        self._run_id = run_id
         self._flow = flow
-        self._environments = environments
-        self._options = options
-        self._settings = settings
+        self._options = means.options
         self._claims = claims
         self._pools = pools
-        self._listen = listen
         self._progress = progress
         gpus = pools.sizes["gpu"]
         self._amounts = {
-            stage.id: takes(stage.spec, settings, options.device, gpus) if stage.spec else COMMAND_TAKES
+            stage.id: takes(stage.spec, settings, means.options.device, gpus) if stage.spec else COMMAND_TAKES
             for stage in flow.stages.values()
         }
         on_gpu = frozenset(stage_id for stage_id, amounts in self._amounts.items() if "gpu" in amounts)
-        self.crew = Crew(run_id, environments, self._arguments, listen, on_gpu, gpus)
+        self.crew = Crew(means, on_gpu, gpus)
         self._in_order = sorted(reversed(flow.stages.values()), key=lambda stage: stage.is_check)
         self._took = dict.fromkeys(flow.stages, (0, 0.0))
         self._busy: list[Task] = []
@@ -164,7 +149,7 @@ class Dispatch:
     def _is_ours(self, task: Task) -> bool:
         """Claim what a task is about; a task whose project another run works on waits, or is refused by choice."""
         subject = _subject(task)
-        if task.stage.spec is None or self._options.dry_run or self._claims.take(subject):
+        if task.stage.spec is None or self._claims.take(subject):
             return True
         error = reasons.busy(subject, self._claims.holder(subject))
         if self._options.if_busy == "refuse":
@@ -186,21 +171,16 @@ class Dispatch:
         return worker
 
     def _begin_command(self, task: Task) -> None:
-        if self._options.dry_run:
-            self._progress.ended(task, Outcome("would_run", message=" ".join(task.stage.command)))
-            return
-        environment = self._environments[task.stage.environment]
-        command = resolved(task.stage.command, environment, self._environments[HOME_ENVIRONMENT], self._flow.projects())
+        command = self.crew.command_line(task.stage, self._flow.projects())
         if command is None:
             self._progress.ended(task, Outcome("skipped", message="the run worked on no project"))
             return
-        log_path = self._settings.logs_dir / "commands" / f"{self._run_id}_{task.stage.id}.log"
         try:
-            worker = start_command(task.stage, environment, command, self._run_id, self._listen, log_path)
+            worker = self.crew.start_command(task.stage, command)
         except OSError as error:
             self._progress.ended(task, Outcome("failed", error=reasons.cannot_start(command, error)))
             return
-        self._started(self.crew.join(worker))
+        self._started(worker)
         now = time.monotonic()
         self._pools.take(COMMAND_TAKES)
         self.at_work[worker] = Work(task, COMMAND_TAKES, now, now)
@@ -214,9 +194,6 @@ class Dispatch:
         self._busy = [task for task in self._busy if task.is_running]
         if not self._busy:
             self._progress.waits("project_busy", None)
-
-    def _arguments(self, stage: Stage) -> list[str]:
-        return self._options.arguments(stage.label)
 
     def leave(self, worker: Worker) -> Work:
         """Take a worker's task from it, and give back what it took."""

@@ -88,6 +88,20 @@ def read_document(path: Path, model: type[Found], schema: str, check: Callable[[
     return found
 
 
+def check_data(data: object, model: type[Found], schema: str, check: Callable[[Found], Problem | None]) -> Found:
+    """Make a model of what came as JSON, then look at it with `check`. Raises ServiceError with the place and a remedy."""
+    problem: Problem | None = _schema_problem(data, schema)
+    try:
+        if not problem:
+            found = model.model_validate(data)
+            problem = check(found)
+    except ValidationError as error:
+        problem = _problem(error.errors()[0])
+    if problem:
+        raise _refused(".".join(map(str, problem.at)) or schema, problem.message, problem.remedy)
+    return found
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as stream:

@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from services.executions import ENDED, Figures
+from services.history import Figures
 from services.stages import Stage, closure
+from services.statuses import SETTLED
 
 COMMAND_SECONDS = 1.0
 """What a check or another command weighs: they are short beside the steps."""
 _LEAST_SECONDS = 0.001
 _BRINGERS = {"original": ("archive",), "video": ("original", "archive"), "project": ("archive",)}
 """Which items bring others of a kind; where a plan has several of them, the first one does."""
-_OVER = ENDED - {"interrupted"}
 _WORKED = frozenset({"done", "failed"})
 
 
@@ -44,7 +44,7 @@ class Tally:
     @property
     def over(self) -> int:
         """How many have ended, well or not."""
-        return sum(count for status, count in self.counts.items() if status in _OVER)
+        return sum(count for status, count in self.counts.items() if status in SETTLED)
 
     @property
     def total(self) -> int:
@@ -92,7 +92,7 @@ def with_expected(tallies: Mapping[str, Tally], stages: Mapping[str, Stage]) -> 
         if bringer := _bringer(stage, stages):
             before, own = found[bringer], found[stage.id]
             waiting = before.total - before.over
-            lost = sum(before.counts.get(status, 0) for status in ("failed", "skipped", "cancelled", "accepted"))
+            lost = sum(before.counts.get(status, 0) for status in SETTLED - {"succeeded"})
             missing = min(waiting, before.total - lost - own.brought)
             found[stage.id] = replace(own, expected=max(0, missing))
     return found

@@ -55,6 +55,15 @@ class Store(History):
             if said:
                 connection.execute(insert(Event), said)
 
+    def add(self, execution: Execution, event: Event) -> bool:
+        """Write a new execution and an event of it; False, and nothing is written, when there is one of its id already."""
+        statement = _insert(self._database.dialect).on_conflict_do_nothing(index_elements=["id"])
+        with self._database.begin() as connection:
+            if connection.execute(statement, _execution_row(execution)).rowcount != 1:
+                return False
+            connection.execute(insert(Event), _event_row(event))
+        return True
+
     def request(self, run_id: str, action: str, target: Mapping[str, Any]) -> int:
         """Ask the supervisor of a run for something, and return the id of the event that says so."""
         row = {
@@ -135,11 +144,16 @@ class Store(History):
             return bool(connection.execute(statement).rowcount == 1)
 
 
-def _upsert(dialect: str) -> Insert:
+def _insert(dialect: str) -> Any:
     build = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = build(Execution)
+    return build(Execution)
+
+
+def _upsert(dialect: str) -> Insert:
+    statement = _insert(dialect)
     changed = {name: statement.excluded[name] for name in _DEFAULTS if name not in _FIXED}
-    return statement.on_conflict_do_update(index_elements=["id"], set_=changed)
+    upsert: Insert = statement.on_conflict_do_update(index_elements=["id"], set_=changed)
+    return upsert
 
 
 def _execution_row(execution: Execution) -> dict[str, Any]:

@@ -19,13 +19,14 @@ from services.stages import Stage, closure, downstream, nearest_steps
 
 Find = Callable[[StepSpec, str], Iterable[WorkItem]]
 
-STOPPED_AT_FAILURE = "stopped at the first failure"
-_GOOD = frozenset({"done", "up_to_date", "would_run", "accepted"})
+STOPPED_AT_FAILURE = "stopped_at_failure"
+"""The code of an outcome: skipped, with nothing against the task itself, because another failed first."""
+_GOOD = frozenset({"done", "up_to_date", "accepted"})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: `status` is done, up_to_date, would_run, failed, skipped, cancelled or accepted."""
+    """How a task ended: `status` is done, up_to_date, failed, skipped, cancelled or accepted."""
 
     status: str
     seconds: float = 0.0
@@ -191,7 +192,13 @@ class Flow:
         for again in reopened:
             if again.outcome is None and again.stage.spec:
                 self._settle(again)
+        self._release_commands()
         return reopened
+
+    def followers(self, task: Task) -> list[Task]:
+        """Return what comes right after a task: the tasks that need it, and every command that its stage comes before."""
+        commands = [other for other in self._commands if task.stage.id in self._closure[other.stage.id]]
+        return [*task.needed_by, *commands]
 
     def next_ready(self, stage_id: str) -> Task | None:
         """Take a stage's next task that may be worked on: project by project, the larger items first."""
@@ -345,12 +352,11 @@ class Flow:
         """Open an ended task and what follows it again. Only what was tried before is a new attempt."""
         if task.outcome is None:
             return
-        task.attempt += task.outcome.status in {"done", "up_to_date", "would_run", "failed", "accepted"}
+        task.attempt += task.outcome.status in {"done", "up_to_date", "failed", "accepted"}
         task.outcome, task.is_running = None, False
         self._open[task.stage.id] += 1
         reopened.append(task)
-        commands = [other for other in self._commands if task.stage.id in self._closure[other.stage.id]]
-        for later in (*task.needed_by, *commands):
+        for later in self.followers(task):
             self._reopen(later, reopened)
 
     def _close(self, task: Task, outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class WorkItem:
 def found_item(kind: str, path: str, project: str | None) -> WorkItem:
     """Make an item of a path, with the size of the file where it is one."""
     try:
-        size = Path(path).stat().st_size if kind in {"archive", "original", "video"} else 0
+        status = Path(path).stat()
     except OSError:
-        size = 0
-    return WorkItem(kind, path, project, size)
+        return WorkItem(kind, path, project)
+    return WorkItem(kind, path, project, status.st_size if stat.S_ISREG(status.st_mode) else 0)

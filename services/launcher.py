@@ -14,37 +14,40 @@ from config.contract import Exit
 from config.settings import REPOSITORY, Settings
 from services.book import HEARTBEAT_SECONDS, LONGEST_LOCK, Book
 from services.claims import Claims
-from services.environments import environments
 from services.errors import ServiceError
 from services.executions import Event, Execution, Store, new_id, utc_now
 from services.flow import Flow
+from services.inputs import Finder, Inputs, left_out_record
 from services.listening import Listener, Result
 from services.options import Options
 from services.plans import Plan
-from services.pools import pools_of
 from services.preparation import fill, new_flow, require_prerequisites
 from services.processes import identity
 from services.restoring import restore
 from services.stages import stages_of
+from services.statuses import ENDED
 from services.supervisor import Supervisor
 from services.survival import settle_orphans
 
 _QUEUE_LOOK_SECONDS = 0.3
 _Answer = TypeVar("_Answer")
-_REOPENED = ("interrupted", "failed", "succeeded", "cancelled", "skipped")
 MOST_URGENT = 100
 """Priorities go from -MOST_URGENT to MOST_URGENT."""
 
 
-def record_run(store: Store, plan: Plan, options: Options, priority: int = 0) -> Execution:
-    """Record a run that is to be carried out; returns its row, queued."""
-    run_id, now = new_id(), utc_now()
+def record_run(store: Store, plan: Plan, options: Options, priority: int = 0, run_id: str | None = None) -> Execution:
+    """Record a run that is to be carried out, by default under a new id; returns its row, queued.
+
+    Raises ServiceError run_is_recorded when there is a run of that id already.
+    """
+    now = utc_now()
+    run_id = run_id or new_id()
     run = Execution(
         id=run_id, run_id=run_id, kind="run", number=0, queued_at=now, status="queued", priority=priority,
-        plan=plan.record(), parameters=options.record(),
-        message=f"dry run: {plan.objective}" if options.dry_run else plan.objective,
+        plan=plan.record(), parameters=options.record(), message=plan.objective,
     )  # fmt: skip
-    store.save([run], [Event(run_id=run_id, execution_id=run_id, at=now, event="run_queued", data={})])
+    if not store.add(run, Event(run_id=run_id, execution_id=run_id, at=now, event="run_queued", data={})):
+        raise ServiceError("run_is_recorded", f"{run_id} is recorded already.", f"`derush show {run_id}` shows it.")
     return run
 
 
@@ -54,7 +57,7 @@ def reopen(store: Store, run: Execution) -> None:
     Raises ServiceError when it is going on, or somebody else reopened it first.
     """
     values = {"status": "queued", "owner": identity(), "heartbeat_at": utc_now(), "ended_at": None, "error": None}
-    if not store.change(run.id, _REOPENED, **values):
+    if not store.change(run.id, ENDED, **values):
         raise ServiceError(
             "run_goes_on", f"{run.id} is going on already.", f"`derush status {run.id} --watch` shows it.", Exit.USAGE
         )
@@ -94,7 +97,7 @@ class Run:
         """Wait for the run's turn, then do all its work. Raises ServiceError when it cannot be done at all."""
         self._patiently(self._give_sign)
         if not self._wait_for_turn():
-            return self._never_began()
+            return self._never_claimed()
         run = self._store.get(self.id)
         run.started_at = run.started_at or utc_now()
         book = Book(self._store, run)
@@ -103,11 +106,10 @@ class Run:
         try:
             return self._supervise(book, claims)
         except ServiceError as error:
+            if self._is_interrupted and not self._supervisor:
+                return self._not_begun(book)
             # Before there was a supervisor the run could not be done; after that it was cut short, and can go on.
             _end_badly(book, "interrupted" if self._supervisor else "failed", error.record(), error.exit_code)
-            raise
-        except KeyboardInterrupt:
-            book.finish("interrupted", 0.0, None, {"exit_code": Exit.INTERRUPTED})
             raise
         except Exception as error:
             remedy = "Please report it with the log that is named."
@@ -125,19 +127,19 @@ class Run:
 
     def _supervise(self, book: Book, claims: Claims) -> Result:
         flow = self._flow(book)
-        self._supervisor = Supervisor(
-            flow, environments(self._settings), self._options, self._settings, self._store, book, claims,
-            pools_of(self._settings), self._listener,
-        )  # fmt: skip
+        self._supervisor = Supervisor(flow, self._options, self._settings, self._store, book, claims, self._listener)
         if self._is_interrupted:
             self._supervisor.interrupt()
-        return self._supervisor.run()
+        result = self._supervisor.run()
+        result.left_out = book.run.metrics.get("left_out", result.left_out)
+        return result
 
     def _flow(self, book: Book) -> Flow:
         """Make the run's graph: anew, or from what an earlier supervisor left."""
         assert book.run.plan is not None
         stages = stages_of(Plan.from_record(book.run.plan))
-        flow = new_flow(stages, self._settings, force=self._options.force)
+        finder = Finder(self._settings, self._options)
+        flow = new_flow(stages, finder, force=self._options.force)
         chosen = [stage.spec.id for stage in stages.values() if stage.spec]
         require_prerequisites(chosen, self._settings, self._options.arguments)
         rows = self._store.tree(self.id)
@@ -145,7 +147,7 @@ class Run:
         if any(row.kind == "task" for row in rows):
             restore(flow, book, rows)
         else:
-            fill(flow, self._settings, self._listener.note)
+            _note_left_out(book, fill(flow, finder, self._settings, self._listener.note))
         book.open_steps(stages.values())
         return flow
 
@@ -186,10 +188,23 @@ class Run:
                 if error.code != "database_locked" or self._is_interrupted or time.monotonic() > deadline:
                     raise
 
-    def _never_began(self) -> Result:
+    def _not_begun(self, book: Book) -> Result:
+        """Record that the run was interrupted before its work began: Ctrl-C also ends what it asks the steps first."""
+        book.finish("interrupted", 0.0, None, {"exit_code": Exit.INTERRUPTED})
+        return Result(self.id, status="interrupted", exit_code=Exit.INTERRUPTED)
+
+    def _never_claimed(self) -> Result:
         if self._store.change(self.id, ["queued"], status="interrupted", owner=None):
             return Result(self.id, status="interrupted", exit_code=Exit.INTERRUPTED)
         return Result(self.id, status=self._store.get(self.id).status, exit_code=Exit.SOME_FAILED)
+
+
+def _note_left_out(book: Book, inputs: Inputs) -> None:
+    """Record what was found and is not taken in: each file as a warning, and how many there are with the run."""
+    for each in inputs.left_out:
+        book.warning(None, {"step": "STEP1", "item": each.path, "code": each.code, "message": each.message})
+    if inputs.left_out:
+        book.left_out(left_out_record(inputs.left_out))
 
 
 def _end_badly(book: Book, status: str, error: Mapping[str, str], exit_code: int) -> None:

@@ -46,3 +46,5 @@ class Result:
     seconds: float = 0.0
     status: str = "succeeded"
     exit_code: int = Exit.OK
+    left_out: Mapping[str, Any] = field(default_factory=lambda: {"count": 0, "named": []})
+    """Delivered files that were found and not taken in: how many, and the first ones."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.crew import DEATHS_WINDOW, MOST_DEATHS
+from services.flow import STOPPED_AT_FAILURE, Outcome
 from services.stages import Stage
 from services.worker import Ended
 
@@ -35,6 +36,16 @@ def given_up(stage: Stage, error: Mapping[str, str]) -> dict[str, str]:
         "message": f"{MOST_DEATHS} workers of {stage.label} died within {DEATHS_WINDOW:.0f} s, so it was stopped. {error['message']}",
         "remedy": f"`derush logs {stage.label}` has their last words. When it is mended, `derush retry` goes on.",
     }
+
+
+def stopped() -> Outcome:
+    """Say that a task was not begun because another failed, and nothing was to be begun after that."""
+    error = {
+        "code": STOPPED_AT_FAILURE,
+        "message": "The run stopped at its first failure.",
+        "remedy": "`derush retry` does what failed and what was stopped.",
+    }
+    return Outcome("skipped", message="stopped at the first failure", error=error)
 
 
 def busy(subject: str, holder: str) -> dict[str, str]:

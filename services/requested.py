@@ -9,7 +9,7 @@ from services.book import Book
 from services.errors import ServiceError
 from services.executions import Store
 from services.flow import Flow, Task
-from services.steering import Target, can_be_retried, chosen, first_of, is_followed_by_work, target_from
+from services.steering import Target, can_be_retried, chosen, first_of, is_followed_by_work
 
 
 class Steered(Protocol):
@@ -45,7 +45,7 @@ class Requested:
         except ServiceError:
             return  # the store is kept by another process for a moment: asked again soon
         for event in events:
-            self._carry_out(str(event.data.get("action")), target_from(event.data.get("target") or {}))
+            self._carry_out(str(event.data.get("action")), Target.from_record(event.data.get("target") or {}))
             self._book.seen_request(event.id)
 
     def _carry_out(self, action: str, target: Target) -> None:
@@ -66,7 +66,7 @@ class Requested:
     def _retry(self, meant: list[Task], *, onwards: bool) -> None:
         for task in first_of(task for task in meant if can_be_retried(task, onwards=onwards)):
             name = f"{task.stage.label} {Path(task.item.path).name}"
-            if is_followed_by_work(task):
+            if is_followed_by_work(task, self._flow):
                 self._run.changed(f"{name} is not done again now: a later step is at work on it. Cancel that first.")
                 continue
             self._run.forget(task)

@@ -8,8 +8,7 @@ from services.book import Book
 from services.executions import Execution
 from services.flow import Flow, Outcome, Task
 from services.items import found_item
-
-_ENDED = frozenset({"succeeded", "failed", "skipped", "cancelled", "accepted"})
+from services.statuses import SETTLED
 
 
 def restore(flow: Flow, book: Book, rows: Iterable[Execution]) -> None:
@@ -34,6 +33,6 @@ def restore(flow: Flow, book: Book, rows: Iterable[Execution]) -> None:
 
 
 def _outcome(row: Execution) -> Outcome | None:
-    if row.status not in _ENDED:
+    if row.status not in SETTLED:
         return None
     return Outcome(row.outcome or "failed", row.seconds, row.message, row.error, row.metrics)

@@ -20,7 +20,7 @@ class Stage:
     """One part of a plan. `spec` is the step it carries out item by item; without one it is a command, done once.
 
     `before` are the stages it waits for. A check is a command that looks at what others did: it is left out where they
-    failed. What comes after an optional stage goes on although it failed.
+    failed. What comes after an optional stage goes on although it failed. `force`: what is up to date is done again.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Stage:
     environment: str = "env"
     is_optional: bool = False
     is_check: bool = False
+    force: bool = False
     retry: RetrySpec = _ONCE
 
     @property
@@ -70,7 +71,7 @@ def _stage(task: PlanTask, declared: Mapping[str, StepSpec]) -> Stage:
     environment = spec.environment if spec else task.environment or "env"
     return Stage(
         task.id, task.name, spec, frozenset(task.depends), task.files, task.command or (), environment,
-        is_optional=task.optional, retry=retry,
+        is_optional=task.optional, force=task.force, retry=retry,
     )  # fmt: skip
 
 

@@ -17,11 +17,11 @@ from services.executions import Execution, Store
 from services.plans import Plan
 from services.responses import AtWork, Failure, GlobalStatus, ItemFailure, Reason, StepStatus
 from services.stages import Stage, closure, stages_of
+from services.statuses import ACTIVE
 from services.survival import elapsed_seconds
 
 MOST_ITEMS = 10
 """Of each step, how many tasks at work and how many failures are told one by one."""
-_ACTIVE = frozenset({"queued", "running"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _Facts:
 
     @property
     def is_active(self) -> bool:
-        return self.run.status in _ACTIVE
+        return self.run.status in ACTIVE
 
 
 def global_status(store: Store, execution_id: str, now: str | None = None) -> GlobalStatus:

@@ -7,8 +7,12 @@ from types import MappingProxyType
 
 KINDS = ("run", "step", "task")
 STATUSES = ("queued", "running", "succeeded", "failed", "skipped", "cancelled", "interrupted", "accepted")
-ENDED = frozenset(STATUSES) - {"queued", "running"}
+ACTIVE = frozenset({"queued", "running"})
+"""The statuses of an execution that is still to end."""
+ENDED = frozenset(STATUSES) - ACTIVE
 """The statuses of an execution that is over, unless it is reopened."""
+SETTLED = ENDED - {"interrupted"}
+"""Those of them that nothing is left to do of: what was interrupted is only cut short."""
 
 _REOPENED = frozenset({"queued"})
 _PARENT = {

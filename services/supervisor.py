@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from config.contract import Exit
+from config.scratch import sweep
 from config.settings import Settings
 from services import reasons
 from services.book import Book
 from services.claims import Claims
+from services.crew import Means
 from services.dispatch import Dispatch, Work
-from services.environments import Environment
+from services.environments import environments
 from services.executions import Store
-from services.flow import STOPPED_AT_FAILURE, Flow, Outcome, Task
+from services.flow import Flow, Outcome, Task
 from services.items import found_item
 from services.listening import Listener, Result
 from services.options import Options
-from services.pools import Pools
+from services.pools import pools_of
 from services.requested import Requested
 from services.room import Room
 from services.worker import Ended, Logged, Message, Worker
@@ -44,13 +46,11 @@ class Supervisor:
     def __init__(
         self,
         flow: Flow,
-        environments: Mapping[str, Environment],
         options: Options,
         settings: Settings,
         store: Store,
         book: Book,
         claims: Claims,
-        pools: Pools,
         listener: Listener,
     ) -> None:
         self._flow = flow
@@ -58,12 +58,12 @@ class Supervisor:
         self._book = book
         self._listener = listener
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._dispatch = Dispatch(
-            book.run.id, flow, environments, options, settings, claims, pools, self._messages.put, self
-        )  # fmt: skip
+        means = Means(book.run.id, environments(settings), options, settings.logs_dir, self._messages.put)
+        self._dispatch = Dispatch(means, flow, settings, claims, pools_of(settings), self)
         self._crew = self._dispatch.crew
         self._requested = Requested(store, book, flow, self)
         self._room = Room(settings)
+        self._work_dir = settings.projects_dir
         self._last_words: dict[Worker, Mapping[str, str]] = {}
         self._kills: Counter[Task] = Counter()
         self._full: Counter[Task] = Counter()
@@ -101,6 +101,7 @@ class Supervisor:
             self._let_workers_finish()
         finally:
             self._crew.stop()
+            self._sweep()
         self._hear_the_last()
         self._settle(time.monotonic() - started)
         return self.result
@@ -194,7 +195,8 @@ class Supervisor:
             self._dispatch.leave(worker)
             self._crew.rest(worker)
             self._crew.has_ended_one(task.stage.id)
-            self._end_or_retry(task, self._outcome_of(event))
+            outcome = Outcome(event["status"], event["seconds"], event["message"], event["error"], event["metrics"])
+            self._end_or_retry(task, outcome)
 
     def worker_started(self, worker: Worker) -> None:
         """Record at once who works for the run."""
@@ -204,11 +206,6 @@ class Supervisor:
         """Note that a task is being worked on."""
         self._book.started(task, str(worker.log_path) if worker.log_path else None)
         self._listener.task_started(task)
-
-    def _outcome_of(self, event: Mapping[str, Any]) -> Outcome:
-        would_run = self._options.dry_run and event["status"] == "skipped"
-        status = "would_run" if would_run else event["status"]
-        return Outcome(status, event["seconds"], event["message"], event["error"], event["metrics"])
 
     def _worker_ended(self, message: Ended) -> None:
         """Take note of a worker's end; the item it had at hand, if any, failed with it."""
@@ -290,7 +287,7 @@ class Supervisor:
         """After a failure with --fail-fast: what is at work is finished, nothing new is begun."""
         for task in self._flow.open_tasks():
             if not task.is_running and task.outcome is None:
-                self.ended(task, Outcome("skipped", message=STOPPED_AT_FAILURE))
+                self.ended(task, reasons.stopped())
 
     def _waits_for_room(self, task: Task) -> bool:
         """After a full disk: hold the run until there is room again. False when there seems to be room and it fails on."""
@@ -360,6 +357,11 @@ class Supervisor:
         deadline = time.monotonic() + _LAST_WORDS_SECONDS
         while list(self._crew) and time.monotonic() < deadline:
             self._take_messages()
+
+    def _sweep(self) -> None:
+        """Remove what workers that were killed left unfinished, where no later work did."""
+        for root in (self._work_dir, *map(Path, self._flow.projects())):
+            sweep(root)
 
     def forget(self, task: Task) -> None:
         """Forget what is known of a task's earlier attempts, and its planned next one."""

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 
 from services.executions import Event, Execution, Store, utc_now
 from services.processes import end_group, is_alive
+from services.statuses import ACTIVE
 
 STALE_SECONDS = 60.0
 """A supervisor on another machine that has given no sign for this long counts as gone; here its process is looked at."""
@@ -45,9 +46,7 @@ def _settle(store: Store, run: Execution) -> bool:
     seconds = run.seconds + _worked_seconds(run, run.heartbeat_at)
     for worker in run.workers:
         end_group(worker, run.id)
-    if not store.change(
-        run.id, ["queued", "running"], status="interrupted", workers=[], owner=None, held=None, seconds=seconds
-    ):
+    if not store.change(run.id, ACTIVE, status="interrupted", workers=[], owner=None, held=None, seconds=seconds):
         return False
     rows = store.tree(run.id)
     cut_short = [row for row in rows if row.kind != "run" and row.status == "running"]

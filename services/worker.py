@@ -105,9 +105,12 @@ class Worker:
         return self._child.process.pid
 
     def give(self, item: WorkItem, *, force: bool) -> None:
-        """Hand it the next item. A worker that is gone takes nothing: its end is reported as for any other death."""
+        """Hand it the next item, to be done again where it is up to date if that is asked for, or its stage's plan says so.
+
+        A worker that is gone takes nothing: its end is reported as for any other death.
+        """
         with contextlib.suppress(BrokenPipeError):
-            self._child.input.write(item.line(force=force))
+            self._child.input.write(item.line(force=force or self.stage.force))
             self._child.input.flush()
 
     def finish(self) -> None:

@@ -32,7 +32,7 @@ ORIGINAL_SUFFIX = ".mov"
 def main(step_id: str) -> int:
     parser = step_parser(step_id, __doc__)
     if step_id == "STEP1":
-        parser.add_argument("--source-dir", type=Path)
+        parser.add_argument("--source-dir", type=Path, action="append")
     if step_id == "STEP5":
         parser.add_argument("--tracking-engine")
     find: dict[str, Callable[[Project], Iterable[Item]]] = {"STEP2": originals_of, "STEP7": project_itself}
@@ -46,8 +46,9 @@ def main(step_id: str) -> int:
 
 
 def archives_below(step: Step) -> list[Item]:
-    given = step.arguments.source_dir
-    paths = sorted(given.glob(f"*{ARCHIVE_SUFFIX}")) if given.is_dir() else [given]
+    named = step.arguments.source_dir
+    found = [sorted(given.glob(f"*{ARCHIVE_SUFFIX}")) if given.is_dir() else [given] for given in named]
+    paths = [path for each in found for path in each]
     return [Item("archive", path.absolute(), None) for path in paths if path.suffix == ARCHIVE_SUFFIX]
 
 

@@ -52,6 +52,7 @@ def surroundings(folder: Path) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if not name.startswith(("STEP", "LEMONFOX", "AUDIO"))},
         **{name: str(folder / name.removesuffix("_DIR").lower()) for name in places},
         "DERUSH_ENV_FILE": str(folder / "no.env"), "CACHE_ROOT_DIR": str(folder), "DISK_WARNING_GB": "0",
+        "STEP1_MIN_SIZE_MB": "0",
         "DERUSH_STEPS_FILE": str(folder / "steps.toml"), "FFMPEG_BINARY": str(wrapper),
     }  # fmt: skip
 

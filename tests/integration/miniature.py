@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sqlite3
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 from tests.conftest import REPOSITORY, is_alive, wait_until
 from tests.fakes.pipeline import ARCHIVE_SUFFIX
+from tests.integration.processes import DERUSH, command_line, start
 
 ALL_STEPS = tuple(f"STEP{number}" for number in range(1, 8))
 _SCRIPT = """\
@@ -44,14 +43,11 @@ class Miniature:
         return path
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "services.cli", *arguments]
+        return [*DERUSH, *arguments]
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start `derush` and return at once."""
-        return subprocess.Popen(
-            self.command(*arguments), cwd=REPOSITORY, env={**self.variables, **variables}, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        return start(self.command(*arguments), {**self.variables, **variables})
 
     def derush(self, *arguments: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `derush` to its end."""
@@ -60,12 +56,16 @@ class Miniature:
             text=True, timeout=timeout,
         )  # fmt: skip
 
-    def run(self, *arguments: str, **variables: str) -> dict[str, Any]:
-        """Run `derush run … --json` to its end and return what it told."""
-        ended = self.derush("run", "--json", *arguments, **variables)
+    def answer(self, *arguments: str, **variables: str) -> dict[str, Any]:
+        """Run `derush … --json` to its end and return what it told."""
+        ended = self.derush(*arguments, "--json", **variables)
         assert ended.stdout, ended.stderr
         told: dict[str, Any] = json.loads(ended.stdout)
         return told
+
+    def run(self, *arguments: str, **variables: str) -> dict[str, Any]:
+        """Run `derush run … --json` to its end and return what it told."""
+        return self.answer("run", *arguments, **variables)
 
     def counts(self) -> Counter[str]:
         """How often each step did what: `STEP3 a begin`."""
@@ -119,20 +119,13 @@ class Miniature:
     def workers(self, step_id: str) -> list[int]:
         """The living workers of a step."""
         script = str(self.folder / "scripts" / f"{step_id}.py")
-        return [pid for pid in self.processes() if script in _command_line(pid)]
+        return [pid for pid in self.processes() if script in command_line(pid)]
 
     def wait_for_begin(self, step_id: str, seconds: float = 30) -> None:
         wait_until(
             lambda: any(line.startswith(step_id) and line.endswith("begin") for line in self.counts()), seconds,
             f"{step_id} at work",
         )  # fmt: skip
-
-
-def _command_line(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return []
 
 
 def make_miniature(folder: Path, variables: dict[str, str]) -> Miniature:
@@ -151,10 +144,3 @@ def make_miniature(folder: Path, variables: dict[str, str]) -> Miniature:
         "DATA_DIR": str(folder / "data"), "DISK_RESERVE_GB": "0", "DISK_WARNING_GB": "0",
     }  # fmt: skip
     return Miniature(folder, {**variables, **own})
-
-
-def interrupt(process: subprocess.Popen[str]) -> int:
-    """Ctrl-C; returns the exit code."""
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    return process.returncode

@@ -9,25 +9,27 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
-from tests.conftest import REPOSITORY, is_alive, missing, wait_until
-from tests.integration.miniature import ALL_STEPS, Miniature, interrupt
+from tests.conftest import as_one_who_needs_rights, has_open, is_alive, missing, wait_until
+from tests.integration.miniature import ALL_STEPS, Miniature
+from tests.integration.processes import interrupt, signal_all, start, told_by
 
 LOCKED_SECONDS = 5.0
+"""How long a lock is held where nothing tells that somebody met it: many times as long as anybody waits to try again."""
 HOLD_THE_LOCK = """\
-import sqlite3, sys, time
+import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
 connection.execute("BEGIN EXCLUSIVE")
 print("held", flush=True)
-time.sleep(float(sys.argv[2]))
+sys.stdin.read()
 connection.execute("ROLLBACK")
 """
 MOUNT_AND_WAIT = """\
@@ -53,11 +55,7 @@ def running(
     miniature: Miniature, *arguments: str, output: IO[str] | None = None, **variables: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Start `derush`, and leave nothing of it when a test fails in the middle."""
-    command, environment = miniature.command(*arguments), {**miniature.variables, **variables}
-    process = subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stdout=output or subprocess.PIPE, stderr=output or subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+    process = start(miniature.command(*arguments), {**miniature.variables, **variables}, output=output)
     try:
         yield process
     finally:
@@ -65,12 +63,6 @@ def running(
             process.send_signal(signal.SIGCONT)
             interrupt(process)
         signal_all(miniature.processes(), signal.SIGKILL)
-
-
-def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def counted(miniature: Miniature, what: str) -> int:
@@ -95,21 +87,6 @@ def assert_all_is_done_once(miniature: Miniature, *videos: str) -> None:
 def assert_nothing_is_left(miniature: Miniature) -> None:
     wait_until(lambda: not miniature.processes(), 10, "every process gone")
     assert not list(miniature.projects.rglob("half")) and not list(miniature.projects.rglob("*.tmp"))
-
-
-def answer(miniature: Miniature, *arguments: str, **variables: str) -> dict[str, Any]:
-    """Run `derush … --json` to its end and return what it tells."""
-    ended = miniature.derush(*arguments, "--json", **variables)
-    assert ended.stdout, ended.stderr
-    told: dict[str, Any] = json.loads(ended.stdout)
-    return told
-
-
-def told_by(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate(timeout=60)
-    assert out, err
-    told: dict[str, Any] = json.loads(out)
-    return told
 
 
 # A clock that jumps
@@ -151,7 +128,7 @@ def test_a_clock_that_jumps_harms_no_run(miniature: Miniature, jumps: tuple[str,
         wait_until((miniature.folder / "children").exists, 30, "a task in the middle of its work")
         set_clock(clock, jumps[1])
         for variables in ({}, fake):  # a process with the right time looks at it, and one with the new one
-            (seen,) = answer(miniature, "history", **variables)["runs"]
+            (seen,) = miniature.answer("history", **variables)["runs"]
             assert seen["status"] == "running" and seen["seconds"] >= 0
         assert miniature.derush("cancel", "--video", "slow-STEP6-c", **fake).returncode == 0
         told = told_by(process)
@@ -180,26 +157,30 @@ def happened(miniature: Miniature, event: str) -> int:
 
 
 @contextmanager
-def locked(miniature: Miniature) -> Iterator[subprocess.Popen[str]]:
-    """Have another process lock the database for LOCKED_SECONDS from now on."""
-    path = miniature.folder / "data" / "derush.sqlite3"
-    command = [sys.executable, "-c", HOLD_THE_LOCK, str(path), str(LOCKED_SECONDS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+def locked(miniature: Miniature) -> Iterator[None]:
+    """Have another process keep the database locked."""
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(database(miniature))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        yield holder
-        holder.wait(30)
+        yield
+        assert holder.poll() is None, "it held the lock all the time"
+        holder.communicate(timeout=30)
     assert holder.returncode == 0
+
+
+def database(miniature: Miniature) -> Path:
+    return miniature.folder / "data" / "derush.sqlite3"
 
 
 def test_a_run_goes_on_working_while_another_process_locks_the_database(miniature: Miniature) -> None:
     videos = [f"v{number}" for number in range(30)]
     with running(miniature, "run", "--json", str(miniature.archive("p", *videos)), FAKE_SECONDS="0.1") as process:
         miniature.wait_for_begin("STEP3")
-        with locked(miniature) as holder:
+        with locked(miniature):
             before = counted(miniature, "begin")
-            wait_until(lambda: counted(miniature, "begin") >= before + 8, LOCKED_SECONDS, "tasks that begin meanwhile")
-            assert answer(miniature, "status")["status"] == "running"
-            assert holder.poll() is None and process.poll() is None, "all of that while the lock was held"
+            wait_until(lambda: counted(miniature, "begin") >= before + 8, 30, "tasks that begin meanwhile")
+            assert miniature.answer("status")["status"] == "running"
+            assert process.poll() is None
         told = told_by(process)
     assert told["exit_code"] == 0, told["failures"]
     assert_all_is_done_once(miniature, *videos)
@@ -208,10 +189,13 @@ def test_a_run_goes_on_working_while_another_process_locks_the_database(miniatur
 def test_a_run_that_starts_while_the_database_is_locked_waits_for_it(miniature: Miniature) -> None:
     assert miniature.derush("history").returncode == 0
     archive = str(miniature.archive("p", "a"))
-    with locked(miniature) as holder, running(miniature, "run", "--json", archive) as process:
-        looked = miniature.derush("status")
-        assert looked.returncode == 2 and "no run yet" in looked.stderr, "looking waits for nobody"
-        assert holder.poll() is None and process.poll() is None
+    with ExitStack() as at_the_end:
+        with locked(miniature):
+            process = at_the_end.enter_context(running(miniature, "run", "--json", archive))
+            wait_until(lambda: has_open(process.pid, database(miniature)), 30, "the run at the database")
+            looked = miniature.derush("status")
+            assert looked.returncode == 2 and "no run yet" in looked.stderr, "looking waits for nobody"
+            assert process.poll() is None
         assert told_by(process)["exit_code"] == 0
     assert_all_is_done_once(miniature, "a")
 
@@ -223,7 +207,8 @@ def test_a_run_that_waits_for_its_turn_outlasts_a_lock(miniature: Miniature) -> 
         with running(miniature, "run", "--json", str(miniature.archive("p", "b"))) as second:
             wait_until(lambda: miniature.rows(waiting) == [(1,)], 30, "the second in the queue")
             with locked(miniature):
-                pass
+                since = time.monotonic()
+                wait_until(lambda: time.monotonic() - since > LOCKED_SECONDS, 30, "a lock that both have met")
             assert first.poll() is None and second.poll() is None
             assert interrupt(first) == 130
             assert told_by(second)["exit_code"] == 0
@@ -231,12 +216,6 @@ def test_a_run_that_waits_for_its_turn_outlasts_a_lock(miniature: Miniature) -> 
 
 
 # A folder that cannot be written
-
-
-def as_one_who_needs_rights() -> list[str]:
-    """Begin a command that is held to the rights of files, which root as such is not."""
-    rights = "-dac_override,-dac_read_search"
-    return ["setpriv", "--bounding-set", rights, "--inh-caps", rights] if os.geteuid() == 0 else []
 
 
 @dataclass
@@ -276,7 +255,7 @@ def test_a_run_whose_data_folder_becomes_read_only_ends_with_a_sentence_and_is_r
             assert refused.returncode == 3 and "data_dir_read_only" in refused.stderr
     before = miniature.counts()
     assert len(before) < 2 * len(everything(videos)), "it began nothing more"
-    told = answer(miniature, "resume")
+    told = miniature.answer("resume")
     assert told["exit_code"] == 0, told["failures"]
     after = miniature.counts()
     assert {line for line in after if line.endswith("end")} == {f"{name} end" for name in everything(videos)}
@@ -293,7 +272,7 @@ def test_a_work_directory_without_rights_is_refused_with_a_sentence(miniature: M
     person.projects.chmod(0o755)
     assert refused.returncode == 3
     assert "work_dir_not_writable" in refused.stderr and str(person.projects) in refused.stderr
-    assert answer(person, "retry")["exit_code"] == 0
+    assert person.answer("retry")["exit_code"] == 0
     assert_all_is_done_once(person, "a")
 
 
@@ -390,7 +369,7 @@ def test_a_full_disk_holds_the_run_which_goes_on_by_itself(miniature: Miniature,
             wait_until(lambda: f"The disk of {place} ({folder}) is full" in screen.read_text(), 30, "the run to say so")
             begun = count_when_quiet(away)
             if place == "PROJECTS_DIR":  # a full disk of the history's own takes no note of itself
-                told = answer(away, "status")
+                told = away.answer("status")
                 assert told["status"] == "running" and told["held"]["code"] == "disk_full"
                 assert f"until {RESERVE_GB} GB are free" in told["held"]["message"]
             else:
@@ -399,7 +378,7 @@ def test_a_full_disk_holds_the_run_which_goes_on_by_itself(miniature: Miniature,
             filler.unlink()
             assert process.wait(60) == 0, screen.read_text()
         assert "The run goes on." in screen.read_text()
-        told = answer(away, "show", "--all")
+        told = away.answer("show", "--all")
     statuses = [task["status"] for step in told["steps"] for task in step.get("tasks", [])]
     assert told["status"] == "succeeded" and set(statuses) == {"succeeded"}, told
     ended = {line for line in miniature.counts() if line.endswith("end")}
@@ -419,7 +398,7 @@ def test_a_run_that_is_stopped_for_long_is_not_taken_for_dead_nor_its_workers_fo
         stop_with_an_old_heartbeat(miniature, process)
         stopped_at, old, workers = time.monotonic(), miniature.rows(heartbeat), miniature.processes()
         signal_all(workers, signal.SIGSTOP)
-        (seen,) = answer(miniature, "history")["runs"]
+        (seen,) = miniature.answer("history")["runs"]
         assert seen["status"] == "running", "its process is there, whatever its heartbeat says"
         wait_until(
             lambda: time.monotonic() - stopped_at > 1.2 * STALL_SECONDS, 30, "longer than a worker may be silent"
@@ -438,7 +417,7 @@ def stop_with_an_old_heartbeat(miniature: Miniature, process: subprocess.Popen[s
     while True:
         process.send_signal(signal.SIGSTOP)
         try:
-            with closing(sqlite3.connect(miniature.folder / "data" / "derush.sqlite3", timeout=0.5)) as connection:
+            with closing(sqlite3.connect(database(miniature), timeout=0.5)) as connection:
                 connection.execute("UPDATE executions SET heartbeat_at = ? WHERE kind = 'run'", [long_ago])
                 connection.commit()
             return
@@ -453,10 +432,10 @@ def test_a_killed_supervisor_is_noticed_its_workers_ended_and_its_run_resumed(mi
         os.kill(hanging, signal.SIGSTOP)  # it will not notice that nobody listens, nor hear a TERM
         process.kill()
         process.communicate(timeout=30)
-        (seen,) = answer(miniature, "history")["runs"]
+        (seen,) = miniature.answer("history")["runs"]
         assert seen["status"] == "interrupted" and not miniature.processes()
-        assert answer(miniature, "status")["status"] == "interrupted"
-        told = answer(miniature, "resume")
+        assert miniature.answer("status")["status"] == "interrupted"
+        told = miniature.answer("resume")
         assert told["exit_code"] == 0, told["failures"]
         assert_nothing_is_left(miniature)
         assert miniature.counts()["STEP1 p begin"] == 1, "what was done is not done again"
@@ -472,7 +451,7 @@ def test_a_process_that_has_the_number_of_a_dead_one_is_left_alone(miniature: Mi
         with subprocess.Popen(["sleep", "3600"], start_new_session=True) as innocent:
             reuse_numbers(miniature, process.pid, innocent.pid)
             try:
-                (seen,) = answer(miniature, "history")["runs"]
+                (seen,) = miniature.answer("history")["runs"]
                 assert seen["status"] == "interrupted"
                 assert is_alive(innocent.pid)
             finally:

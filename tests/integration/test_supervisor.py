@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import is_alive, wait_until
-from tests.integration.miniature import ALL_STEPS, Miniature, interrupt
+from tests.integration.miniature import ALL_STEPS, Miniature
+from tests.integration.processes import descendants, interrupt, signal_all, start, told_by
 
 LATER = ("STEP3", "STEP4", "STEP5", "STEP6")
 
@@ -53,12 +55,43 @@ def test_a_failing_item_harms_only_itself(miniature: Miniature) -> None:
     assert told["exit_code"] == 1 and told["status"] == "failed"
 
 
+def scratch(miniature: Miniature) -> list[Path]:
+    """What steps have not finished, or have left behind."""
+    return [path for folder in miniature.projects.rglob(".derush/tmp") for path in folder.iterdir()]
+
+
 def test_an_item_that_kills_its_worker_twice_is_set_aside(miniature: Miniature) -> None:
     told = miniature.run(str(miniature.archive("p", "a", "die-STEP3-b", "c")))
+    assert not scratch(miniature), "what its workers had begun is swept up"
     assert failures(told) == {"STEP3 die-STEP3-b": "worker_died"}
     assert miniature.tasks()["STEP3 die-STEP3-b"] == ["failed", "failed"]
     assert counted(told)["STEP6"] == {"done": 2, "skipped": 1}
     assert "signal 9" in told["failures"][0]["message"]
+
+
+def test_what_killed_workers_left_goes_with_the_run_when_nobody_comes_after_them(miniature: Miniature) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP3-a")))
+    for attempt in (1, 2):
+        wait_until(lambda: miniature.counts()["STEP3 slow-STEP3-a begin"] == attempt, 30, "at work")  # noqa: B023
+        wait_until(lambda: list(miniature.projects.glob("p/.derush/tmp/STEP3-*/half")), 30, "something half done")
+        (worker,) = miniature.workers("STEP3")
+        os.kill(worker, signal.SIGKILL)
+    told = told_by(process)
+    assert counted(told)["STEP7"] == {"skipped": 1}, "no later step came to the project"
+    assert not scratch(miniature)
+
+
+def test_what_a_killed_run_left_is_swept_up_by_any_later_step_of_the_project(miniature: Miniature) -> None:
+    process = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP3-a")))
+    wait_until((miniature.folder / "children").exists, 30, "at work")
+    signal_all([process.pid, *miniature.processes()], signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert any(path.name.startswith("STEP3-") for path in scratch(miniature))
+    script = miniature.folder / "scripts" / "STEP4.py"
+    alone = start([sys.executable, str(script), "--project", str(miniature.projects / "p")], miniature.variables)
+    _, err = alone.communicate(timeout=60)
+    assert alone.returncode == 0, err
+    assert not scratch(miniature)
 
 
 @pytest.mark.parametrize("name", ["dieonce-STEP4-a", "passing-STEP4-a"])
@@ -102,14 +135,8 @@ def test_a_missing_prerequisite_ends_the_step_once_with_its_remedy(miniature: Mi
 def test_fail_fast_begins_nothing_after_a_failure(miniature: Miniature) -> None:
     told = miniature.run(str(miniature.archive("p", "fail-STEP2-a", "b", "c")), "--fail-fast", POOL_CPU="1")
     assert counted(told)["STEP2"] == {"failed": 1, "skipped": 2}
-    again = miniature.derush("retry", "--json", POOL_CPU="1")
-    assert counted(json.loads(again.stdout))["STEP2"] == {"failed": 1, "skipped": 2}, "it fails again, and stops again"
-
-
-def test_a_dry_run_writes_nothing(miniature: Miniature) -> None:
-    told = miniature.run(str(miniature.archive("p", "a")), "--dry-run")
-    assert counted(told) == {"STEP1": {"would_run": 1}}
-    assert not miniature.counts() and not (miniature.projects / "p").exists()
+    again = miniature.answer("retry", POOL_CPU="1")
+    assert counted(again)["STEP2"] == {"failed": 1, "skipped": 2}, "it fails again, and stops again"
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["Ctrl-C once", "Ctrl-C twice"])
@@ -125,8 +152,7 @@ def test_an_interrupt_leaves_no_process_and_no_partial_file_and_resume_goes_on(
     assert process.returncode == 130
     wait_until(lambda: not miniature.processes(), 5, "every process gone")
     assert not any(is_alive(int(pid)) for pid in (miniature.folder / "children").read_text().split())
-    if times == 1:
-        assert not list(miniature.projects.rglob("half"))
+    assert not scratch(miniature), "nothing half done"
     assert miniature.status() == "interrupted"
     before = miniature.counts()
     resumed = miniature.start("resume", "--json")
@@ -153,9 +179,38 @@ def test_a_queued_run_is_cancelled_before_its_turn(miniature: Miniature) -> None
     wait_until(lambda: _queued(miniature) == 1, 30, "the second queued")
     run_id = str(miniature.rows("SELECT id FROM executions WHERE kind = 'run' AND status = 'queued'")[0][0])
     assert miniature.derush("cancel", run_id).returncode == 0
-    out, _ = second.communicate(timeout=30)
-    assert json.loads(out)["status"] == miniature.status(run_id) == "cancelled"
+    assert told_by(second)["status"] == miniature.status(run_id) == "cancelled"
     assert interrupt(first) == 130
+
+
+def test_a_run_that_is_interrupted_before_its_turn_ends_at_once_and_is_resumed(miniature: Miniature) -> None:
+    first = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP2-a")))
+    wait_until((miniature.folder / "children").exists, 30, "the first at work")
+    second = miniature.start("run", "--json", str(miniature.archive("q", "b")))
+    queued = "SELECT id FROM executions WHERE kind = 'run' AND status = 'queued' AND owner IS NOT NULL"
+    wait_until(lambda: miniature.rows(queued), 30, "the second in the queue")
+    run_id = str(miniature.rows(queued)[0][0])
+    second.send_signal(signal.SIGINT)
+    told = told_by(second)
+    assert second.returncode == told["exit_code"] == 130
+    assert told["status"] == miniature.status(run_id) == "interrupted"
+    assert not any(line.startswith("STEP1 q") for line in miniature.counts()), "it began nothing"
+    assert interrupt(first) == 130
+    wait_until(lambda: not miniature.processes(), 5, "every process gone")
+    assert miniature.answer("resume", run_id)["status"] == "succeeded"
+
+
+def test_ctrl_c_on_a_terminal_before_the_work_begins_interrupts_the_run(miniature: Miniature) -> None:
+    """It goes to every process there: those too that are asked whether the steps can work."""
+    command = miniature.command("run", "--json", str(miniature.archive("p", "a")))
+    process = start(["setsid", *command], miniature.variables)  # a group of its own, as a terminal's shell makes it
+    wait_until(lambda: miniature.status() == "running" and descendants(process.pid), 30, "the steps are asked")
+    os.killpg(process.pid, signal.SIGINT)
+    told = told_by(process)
+    assert process.returncode == told["exit_code"] == 130
+    assert told["status"] == miniature.status() == "interrupted"
+    assert not miniature.counts()
+    assert miniature.answer("resume")["status"] == "succeeded"
 
 
 def test_the_events_of_runs_that_ended_long_ago_are_dropped(miniature: Miniature) -> None:
@@ -189,12 +244,11 @@ def test_pause_finishes_what_runs_and_starts_nothing_new(miniature: Miniature) -
     wait_until(lambda: _held(miniature) == "paused", 10, "the run paused")
     wait_until(lambda: _running(miniature) == 0, 10, "what was at work finished")
     quiet = miniature.counts()
-    assert json.loads(miniature.derush("status", "--json").stdout)["held"]["code"] == "paused"
+    assert miniature.answer("status")["held"]["code"] == "paused"
     assert miniature.counts() == quiet, "nothing was begun meanwhile"
     assert all(quiet[line.replace("begin", "end")] == 1 for line in quiet if line.endswith("begin"))
     assert miniature.derush("resume").returncode == 0
-    out, _ = process.communicate(timeout=60)
-    assert json.loads(out)["exit_code"] == 0
+    assert told_by(process)["exit_code"] == 0
     assert set(miniature.counts().values()) == {1}
 
 
@@ -211,8 +265,7 @@ def test_one_video_is_cancelled_and_the_rest_goes_on(miniature: Miniature) -> No
     process = miniature.start("run", "--json", str(miniature.archive("p", "a", "slow-STEP3-b")))
     wait_until((miniature.folder / "children").exists, 30, "at work")
     assert miniature.derush("cancel", "--video", "slow-STEP3-b").returncode == 0
-    out, _ = process.communicate(timeout=60)
-    told = json.loads(out)
+    told = told_by(process)
     assert counted(told)["STEP3"] == {"done": 1, "cancelled": 1}
     assert counted(told)["STEP5"] == {"done": 1, "cancelled": 1}
     assert counted(told)["STEP7"] == {"done": 1}
@@ -223,17 +276,16 @@ def test_a_step_is_cancelled(miniature: Miniature) -> None:
     process = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP4-a", "b")))
     wait_until((miniature.folder / "children").exists, 30, "at work")
     assert miniature.derush("cancel", "--step", "4").returncode == 0
-    out, _ = process.communicate(timeout=60)
-    assert counted(json.loads(out))["STEP4"]["cancelled"] >= 1
-    assert counted(json.loads(out))["STEP3"] == {"done": 2}
+    told = told_by(process)
+    assert counted(told)["STEP4"]["cancelled"] >= 1
+    assert counted(told)["STEP3"] == {"done": 2}
 
 
 def test_a_run_is_cancelled(miniature: Miniature) -> None:
     process = miniature.start("run", "--json", str(miniature.archive("p", "a", "slow-STEP3-b", "c")))
     wait_until((miniature.folder / "children").exists, 30, "at work")
     assert miniature.derush("cancel").returncode == 0
-    out, _ = process.communicate(timeout=60)
-    assert json.loads(out)["status"] == miniature.status() == "cancelled"
+    assert told_by(process)["status"] == miniature.status() == "cancelled"
     assert not miniature.processes()
 
 
@@ -245,7 +297,7 @@ def test_retry_does_only_what_failed_and_what_depends_on_it(miniature: Miniature
     assert failures(told) == {"STEP4 full-STEP4-b": "disk_full"}
     once = miniature.counts()
     broken.unlink()
-    again = json.loads(miniature.derush("retry", "--json").stdout)
+    again = miniature.answer("retry")
     assert again["exit_code"] == 0 and again["execution_id"] == told["execution_id"]
     more = miniature.counts() - once
     assert {line for line in more if "begin" in line} == {
@@ -258,7 +310,7 @@ def test_retry_does_only_what_failed_and_what_depends_on_it(miniature: Miniature
 def test_retry_from_a_step_on_does_that_and_what_follows_by_force(miniature: Miniature) -> None:
     miniature.run(str(miniature.archive("p", "a", "b")))
     once = miniature.counts()
-    again = json.loads(miniature.derush("retry", "--from", "STEP5", "--video", "a", "--json").stdout)
+    again = miniature.answer("retry", "--from", "STEP5", "--video", "a")
     assert again["exit_code"] == 0
     begun = {line for line in miniature.counts() - once if "begin" in line}
     assert begun == {"STEP5 a begin", "STEP6 a begin", "STEP7 p begin"}
@@ -267,7 +319,7 @@ def test_retry_from_a_step_on_does_that_and_what_follows_by_force(miniature: Min
 def test_accept_lets_what_depends_on_a_failure_go_on(miniature: Miniature) -> None:
     told = miniature.run(str(miniature.archive("p", "a", "fail-STEP4-b")))
     assert counted(told)["STEP6"] == {"done": 1, "skipped": 1}
-    again = json.loads(miniature.derush("accept", "--video", "fail-STEP4-b", "--json").stdout)
+    again = miniature.answer("accept", "--video", "fail-STEP4-b")
     assert again["exit_code"] == 0 and again["failures"] == []
     assert counted(again)["STEP6"] == {"done": 2}
     assert miniature.tasks()["STEP4 fail-STEP4-b"] == ["accepted"]
@@ -284,7 +336,7 @@ def test_a_run_that_waits_for_room_is_interrupted_and_resumed(miniature: Miniatu
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     (miniature.folder / "full").unlink()
-    again = json.loads(miniature.derush("resume", "--json").stdout)
+    again = miniature.answer("resume")
     assert again["exit_code"] == 0, "the interrupted task goes on when there is room"
     assert miniature.tasks()["STEP3 full-STEP3-a"] == ["succeeded"], "waiting for room is no attempt"
 
@@ -298,8 +350,7 @@ def test_runs_queue_by_priority(miniature: Miniature) -> None:
     wait_until(lambda: _queued(miniature) == 2, 30, "the third queued")
     assert interrupt(first) == 130
     for process in (low, high):
-        out, err = process.communicate(timeout=60)
-        assert json.loads(out)["exit_code"] == 0, err
+        assert told_by(process)["exit_code"] == 0
     lines = Path(miniature.variables["FAKE_COUNTS"]).read_text().splitlines()
     assert lines.index("STEP1 r begin") < lines.index("STEP1 q begin"), "the more urgent one went first"
 
@@ -312,7 +363,7 @@ def _queued(miniature: Miniature) -> int:
 def test_two_runs_on_the_same_inputs_at_the_same_moment_do_the_work_once(miniature: Miniature, most: str) -> None:
     archive = str(miniature.archive("p", *"abc"))
     both = [miniature.start("run", "--json", archive, MAX_CONCURRENT_RUNS=most, FAKE_SECONDS="0.05") for _ in range(2)]
-    told = [json.loads(process.communicate(timeout=90)[0]) for process in both]
+    told = [told_by(process, seconds=90) for process in both]
     assert [each["exit_code"] for each in told] == [0, 0]
     assert set(miniature.counts().values()) == {1}
     statuses = [{status for counts in counted(each).values() for status in counts} for each in told]
@@ -344,9 +395,10 @@ def test_a_plan_is_edited_and_carried_out(miniature: Miniature) -> None:
     path.write_text(
         planned.stdout.replace("validation:\n  - [derush", 'validation:\n  - [python, -c, "print(6 * 7)"]\n  - [derush')
     )
-    dry = miniature.derush("run", "--plan", str(path), "--dry-run", "--json")
-    assert json.loads(dry.stdout)["exit_code"] == 0 and not miniature.counts()
-    told = json.loads(miniature.derush("run", "--plan", str(path), "--json").stdout)
+    dry = json.loads(miniature.derush("run", "--plan", str(path), "--dry-run", "--json").stdout)
+    assert not miniature.counts() and not dry["refusals"]
+    assert {step["stage"] for step in dry["steps"] if step["to_do"]} >= {"step1", "step6.test", "validation.1"}
+    told = miniature.answer("run", "--plan", str(path))
     assert told["exit_code"] == 0, told["failures"]
     commands = miniature.rows(
         "SELECT stage, status, message FROM executions WHERE run_id = ? AND kind = 'task' AND step IS NULL",
@@ -365,10 +417,23 @@ def test_a_failing_validation_fails_the_run(miniature: Miniature) -> None:
             "validation:\n  - [derush", 'validation:\n  - [python, -c, "raise SystemExit(9)"]\n  - [derush'
         )
     )
-    told = json.loads(miniature.derush("run", "--plan", str(path), "--json").stdout)
+    told = miniature.answer("run", "--plan", str(path))
     assert told["exit_code"] == 1
     assert [(failure["step"], failure["code"]) for failure in told["failures"]] == [("validation.1", "check_failed")]
     assert counted(told)["STEP7"] == {"done": 1}
+
+
+def test_a_failed_check_is_done_again_alone(miniature: Miniature) -> None:
+    mended = miniature.folder / "mended"
+    planned = miniature.derush("plan", "--workflow", "full", "--file", str(miniature.archive("p", "a")))
+    path = miniature.folder / "plan.yaml"
+    path.write_text(planned.stdout.replace("validation:\n", f"validation:\n  - [test, -e, '{mended}']\n"))
+    told = miniature.answer("run", "--plan", str(path))
+    assert failures(told) == {"validation.1 validation": "check_failed"}
+    once = miniature.counts()
+    mended.touch()
+    assert miniature.answer("retry")["status"] == "succeeded"
+    assert miniature.counts() == once, "no step was begun again"
 
 
 def test_the_tree_of_executions_is_whole(miniature: Miniature) -> None:
@@ -426,4 +491,4 @@ def test_a_dry_run_is_not_what_a_retry_means(miniature: Miniature) -> None:
     archive = str(miniature.archive("p", "fail-STEP3-a"))
     real = miniature.run(archive)["execution_id"]
     miniature.run(archive, "--dry-run")
-    assert json.loads(miniature.derush("retry", "--json").stdout)["execution_id"] == real
+    assert miniature.answer("retry")["execution_id"] == real

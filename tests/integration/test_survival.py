@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, is_alive, wait_until
+from tests.conftest import is_alive, wait_until
 from tests.integration.media import make_clip
-
-COMMAND = [sys.executable, "-m", "services.cli", "run"]
-
-
-def start(places: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=REPOSITORY, env=places, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+from tests.integration.processes import DERUSH, command_line, descendants, start, told_by
 
 
-def descendants(pid: int) -> list[int]:
-    """Return all processes below one, by the kernel's own list."""
-    found: list[int] = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            found += [int(child), *descendants(int(child))]
-    return found
+def run(places: dict[str, str], rushes: Path) -> subprocess.Popen[str]:
+    """Start a run of all steps."""
+    return start([*DERUSH, "run", str(rushes), "--json"], places)
 
 
 def workers(pid: int) -> dict[int, list[str]]:
     """Return the step workers below a process, with their command lines: those that tell events."""
-    found = {}
-    for child in descendants(pid):
-        try:
-            arguments = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if "--events" in arguments:
-            found[child] = arguments
-    return found
+    lines = {child: command_line(child) for child in descendants(pid)}
+    return {child: arguments for child, arguments in lines.items() if "--events" in arguments}
 
 
 @pytest.fixture
@@ -54,13 +33,6 @@ def rushes(tmp_path: Path) -> Path:
     for name in ("a", "b", "c"):
         make_clip(folder / f"{name}.mp4", seconds=12)
     return folder
-
-
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate(timeout=280)
-    assert out, err
-    told: dict[str, Any] = json.loads(out)
-    return told
 
 
 def partial_files(folder: Path) -> Iterator[Path]:
@@ -73,7 +45,7 @@ def partial_files(folder: Path) -> Iterator[Path]:
 def test_a_killed_workers_video_is_done_by_the_next_worker(
     places: dict[str, str], rushes: Path, tmp_path: Path, script: str, step: str
 ) -> None:
-    process = start(places, str(rushes), "--json")
+    process = run(places, rushes)
     victims: list[int] = []
 
     def found() -> bool:
@@ -85,11 +57,11 @@ def test_a_killed_workers_video_is_done_by_the_next_worker(
 
     wait_until(found, 200, f"{step} at work")
     os.kill(victims[0], signal.SIGKILL)
-    told = finish(process)
+    told = told_by(process, seconds=280)
     assert told["exit_code"] == 0, told["failures"]
     assert told["steps"][step]["counts"] == {"done": 3}, "what was at work was tried again, by a new worker"
     assert told["steps"]["STEP6"]["counts"] == {"done": 3}
-    again = finish(start(places, str(rushes), "--json"))
+    again = told_by(run(places, rushes), seconds=280)
     assert again["exit_code"] == 0
     assert again["steps"][step]["counts"] == {"up_to_date": 3}
     assert again["steps"]["STEP6"]["counts"] == {"up_to_date": 3}
@@ -99,7 +71,7 @@ def test_a_killed_workers_video_is_done_by_the_next_worker(
 def test_ctrl_c_leaves_no_process_and_no_partial_file(
     places: dict[str, str], rushes: Path, tmp_path: Path, times: int
 ) -> None:
-    process = start(places, str(rushes), "--json")
+    process = run(places, rushes)
     wait_until(lambda: len(workers(process.pid)) >= 3, 200, "several workers at work")
     family = descendants(process.pid)
     for _ in range(times):
@@ -109,12 +81,11 @@ def test_ctrl_c_leaves_no_process_and_no_partial_file(
     assert process.returncode == 130
     assert time.monotonic() - started < (15 if times == 1 else 5)
     wait_until(lambda: not any(is_alive(pid) for pid in family), 5, "every process is gone")
-    if times == 1:
-        assert not list(partial_files(tmp_path / "projets_extraits"))
+    assert not list(partial_files(tmp_path / "projets_extraits"))
 
 
 def test_a_killed_supervisor_leaves_no_worker_behind(places: dict[str, str], rushes: Path) -> None:
-    process = start(places, str(rushes), "--json")
+    process = run(places, rushes)
     wait_until(lambda: len(workers(process.pid)) >= 2, 200, "workers at work")
     family = descendants(process.pid)
     process.kill()

@@ -10,12 +10,11 @@ from config.catalog import steps
 from services.flow import Flow, Outcome, Task
 from services.items import WorkItem
 from services.planner import chosen_steps, make_plan, workflows
-from services.plans import Plan
 from services.stages import Stage, stages_of
+from tests.unit.graphs import PROJECT, command_task, planned, step_task
 
 ALL = list(steps())
 ARCHIVE = WorkItem("archive", "/in/a.zip")
-PROJECT = "/work/a"
 
 
 def flow(chosen: list[str], found: dict[str, list[WorkItem]] | None = None, **changes: object) -> Flow:
@@ -227,25 +226,6 @@ def test_an_optional_stage_may_fail() -> None:
     assert take(made) == ["STEP5 v1"]
 
 
-def planned(**parts: object) -> Flow:
-    """A flow of a plan written by hand; both videos of the project are there already."""
-    videos = [WorkItem("video", f"{PROJECT}/v{number}", PROJECT) for number in (1, 2)]
-    plan = Plan.from_record({"schema": "derush.plan/1", "workflow": "mine", "objective": "test", **parts})
-    made = Flow(stages_of(plan), lambda step, project: videos)
-    made.begin_with_project(PROJECT)
-    made.start()
-    return made
-
-
-def step_task(step_id: str, *depends: str, **more: object) -> dict[str, object]:
-    files = [] if depends else [PROJECT]
-    return {"id": step_id.lower(), "name": step_id, "step": step_id, "depends": list(depends), "files": files, **more}
-
-
-def command_task(name: str, *depends: str) -> dict[str, object]:
-    return {"id": name, "name": name, "command": ["true"], "environment": "env", "depends": list(depends)}
-
-
 def test_a_command_waits_for_the_whole_stage_and_what_follows_waits_for_it() -> None:
     made = planned(sequential_tasks=[
         step_task("STEP3"), command_task("notify", "step3"), step_task("STEP5", "notify"),
@@ -274,6 +254,20 @@ def test_tests_and_validation_come_last_and_are_left_out_where_something_failed(
     end(failing, "STEP3", f"{PROJECT}/v1")
     assert end(failing, "STEP3", f"{PROJECT}/v2", "failed") == ["step3.test step3.test", "validation.1 validation.1"]
     assert failing.is_over()
+
+
+def test_a_check_that_failed_is_done_again_alone() -> None:
+    made = planned(sequential_tasks=[step_task("STEP3")], validation=[["derush", "verify"], ["true"]])
+    take(made)
+    for number in "12":
+        end(made, "STEP3", f"{PROJECT}/v{number}")
+    assert sorted(take(made)) == ["validation.1 validation.1", "validation.2 validation.2"]
+    check = made.tasks["validation.1", "validation.1"]
+    made.end(check, Outcome("failed"))
+    made.end(made.tasks["validation.2", "validation.2"], Outcome("done"))
+    assert made.is_over()
+    assert made.redo(check, force=False) == [check]
+    assert take(made) == ["validation.1 validation.1"]
 
 
 def test_a_restored_flow_goes_on_where_it_was() -> None:

@@ -117,7 +117,7 @@ def pages(store: Store) -> dict[str, Callable[[], int]]:
         "find by prefix": lambda: int(store.find(id_of(middle)[:15]).run_id == id_of(middle)),
         "the last": lambda: int(store.find("last").id == id_of(newest)),
         "tree": lambda: len(store.tree(id_of(middle))),
-        "counts": lambda: store.counts(id_of(middle))["shots"]["succeeded"],
+        "figures": lambda: sum(part.count for part in store.figures(id_of(middle))),
         "events": lambda: len(store.events_after(id_of(middle), 0)),
         "requests": lambda: len(store.events_after(id_of(middle), 0, names=["requested"])),
         "active runs": lambda: len(store.active_runs()),
@@ -127,7 +127,7 @@ def pages(store: Store) -> dict[str, Callable[[], int]]:
 
 EXPECTED = {
     "first page": 50, "page in the middle": 50, "page of a status": 50, "status that none has": 0,
-    "text of a late run": 1, "text that none has": 0, "find by prefix": 1, "the last": 1, "tree": TASKS + 1, "counts": TASKS, "events": EVENTS,
+    "text of a late run": 1, "text that none has": 0, "find by prefix": 1, "the last": 1, "tree": TASKS + 1, "figures": TASKS, "events": EVENTS,
     "requests": 0, "active runs": 0, "costs": 1,
 }  # fmt: skip
 

@@ -16,18 +16,9 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from services.errors import ServiceError
-from services.executions import (
-    ENDED,
-    EVENTS,
-    STATUSES,
-    TRANSITIONS,
-    Event,
-    Execution,
-    Store,
-    check_transition,
-    new_id,
-    utc_now,
-)
+from services.executions import Event, Execution, Store, new_id, utc_now
+from services.history import Pace
+from services.statuses import ENDED, EVENTS, STATUSES, TRANSITIONS, check_transition
 from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
@@ -221,18 +212,16 @@ def test_only_the_last_attempt_counts(store: Store) -> None:
     rows = [
         ("shots", "/a", 1, "failed"), ("shots", "/a", 2, "failed"), ("shots", "/a", 3, "succeeded"),
         ("shots", "/b", 1, "failed"), ("shots", "/c", 1, "succeeded"),
-        ("track", "/a", 1, "running"), ("check", None, 2, "queued"), ("check", None, 1, "failed"),
+        ("track", "/a", 1, "running"), ("check", "check", 2, "queued"), ("check", "check", 1, "failed"),
     ]  # fmt: skip
     store.save(
         a_task(step, number, stage=stage, subject=subject, attempt=attempt, status=status)
         for number, (stage, subject, attempt, status) in enumerate(rows, 2)
     )
-    assert store.counts(run.id) == {
-        "shots": {"succeeded": 2, "failed": 1},
-        "track": {"running": 1},
-        "check": {"queued": 1},
-    }
-    assert store.counts(new_id()) == {}
+    assert {(part.stage, part.status): part.count for part in store.figures(run.id)} == {
+        ("shots", "succeeded"): 2, ("shots", "failed"): 1, ("track", "running"): 1, ("check", "queued"): 1,
+    }  # fmt: skip
+    assert store.figures(new_id()) == []
 
 
 def test_events_are_read_on_from_where_a_reader_was(store: Store) -> None:
@@ -390,6 +379,23 @@ def test_costs_are_means_over_what_was_really_done_lately(store: Store) -> None:
     steps = ["STEP2", "STEP3", "STEP9"]
     assert store.mean_seconds(steps, limit=2) == {"STEP2": 3.0, "STEP3": 0.5}
     assert store.mean_seconds(steps)["STEP2"] == pytest.approx(106 / 3)
+
+
+def test_paces_count_apart_what_was_done_on_items_of_known_size(store: Store) -> None:
+    run = a_run()
+    step = a_step(run)
+    sizes = [{"item_bytes": 10, "frames": 5}, {"frames": 5}, {"item_bytes": 30}]
+    tasks = [
+        a_task(step, 2 + when, step="STEP2", seconds=2.0 + when, ended_at=at(when), outcome="done", metrics=metrics)
+        for when, metrics in enumerate(sizes)
+    ]
+    failed = a_task(step, 9, step="STEP2", seconds=50, ended_at=at(9), outcome="failed", metrics=sizes[0])
+    store.save([run, step, *tasks, failed])
+    assert store.paces(["STEP2", "STEP9"]) == {
+        "STEP2": Pace(tasks=3, seconds=9.0, sized=2, sized_seconds=6.0, bytes=40),
+        "STEP9": Pace(tasks=0, seconds=0, sized=0, sized_seconds=0, bytes=0),
+    }
+    assert store.paces(["STEP2"], limit=1)["STEP2"] == Pace(tasks=1, seconds=4.0, sized=1, sized_seconds=4.0, bytes=30)
 
 
 def test_compacting_keeps_only_how_old_runs_ended(store: Store) -> None:

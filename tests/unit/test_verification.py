@@ -250,7 +250,7 @@ def extract(bench: Bench) -> Callable[..., None]:
         script = REPOSITORY / "workflow_scripts/step1/extract_archives.py"
         places = ["--work-dir", str(bench.projects_dir), "--log-dir", str(bench.root / "logs")]
         variables = {**os.environ, "DERUSH_ENV_FILE": os.devnull, "PROJECTS_DIR": str(bench.projects_dir)}
-        command = [sys.executable, str(script), "--source-dir", str(rushes), *places, *arguments]
+        command = [sys.executable, str(script), "--source-dir", str(rushes), "--min-size", "0", *places, *arguments]
         subprocess.run(command, env=variables, check=True, capture_output=True, timeout=60)
 
     run()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from workflow_scripts.stepkit.projects import Project
 class Item:
     """One thing to work on. `kind` is archive, original, video or project; `project` is its project's folder, once it has one.
 
-    `force`: do it again even where it is up to date.
+    `force`: do it again even where it is up to date. `facts` are what else its finder knows of it, for `--list`.
     """
 
     kind: str
     path: Path
     project: Path | None = None
     force: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def key(self) -> str:
@@ -32,7 +33,8 @@ class Item:
 
     def line(self) -> str:
         """Return the item as one JSON line."""
-        return json.dumps({"kind": self.kind, "path": str(self.path), "project": self.project and str(self.project)})
+        named = {"kind": self.kind, "path": str(self.path), "project": self.project and str(self.project)}
+        return json.dumps({**named, **self.facts})
 
 
 def item_from(value: Any, kind: str) -> Item:

@@ -95,6 +95,10 @@ class Record:
         """Return a path as the record names it: relative to the project where it is below it."""
         return str(path.relative_to(self._project.path)) if path.is_relative_to(self._project.path) else str(path)
 
+    def was_done(self, step: str) -> bool:
+        """Tell whether the step was ever done, whatever became of its artefacts and inputs."""
+        return step in self.read()["steps"]
+
     def is_current(self, key: Key) -> bool:
         """Tell whether the step's artefacts were made under this key and are still there, unchanged."""
         done = self.read()["steps"].get(key.step)

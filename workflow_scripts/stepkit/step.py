@@ -19,6 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -166,7 +167,8 @@ class Step:
             place, free = places[name], free_gigabytes(places[name])
             if free < self.settings.disk_warning_gb:
                 message = f"{name} ({place}) has {free:.0f} GB free, less than DISK_WARNING_GB={self.settings.disk_warning_gb:g}"
-                log.warning(message)
+                if not self.is_driven:  # a run says once what each of its workers finds
+                    log.warning(message)
                 self.events.emit("warning", item=None, code="little_space", message=message)
 
     def _chosen(self) -> Iterable[Item]:
@@ -186,6 +188,15 @@ class Step:
         named = [Project(Path(path).absolute()) for path in self.arguments.projects or []]
         return [item for project in named or projects_below(self.work_dir) for item in self._find(project)]
 
+    def leave_out(self, item: Item, code: str, message: str) -> None:
+        """Say that an item was found and is not taken, and why: as a warning, or with `--list` as a line beside the items."""
+        if self.arguments.list:
+            skipped = {"skipped": {"code": code, "message": message}}
+            print(replace(item, facts={**item.facts, **skipped}).line())
+        else:
+            log.warning("%s: %s", item.path, message)
+            self.events.emit("warning", item=item.key, code=code, message=message)
+
     @contextmanager
     def work_on(self, item: Item) -> Iterator[Task]:
         """Work on one item: whatever goes wrong inside ends this item alone, with a code, a sentence and a remedy."""
@@ -193,7 +204,7 @@ class Step:
         error: Remediable | None = None
         self.events.emit("item_started", item=item.key)
         try:
-            task.clean()
+            task.sweep()
             yield task
             task.finish()
         except ItemError as failure:

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import platform
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from config.catalog import models
 from config.contract import Remediable
+from config.scratch import Scratch, sweep
 from workflow_scripts.stepkit.console import ProgressLine
 from workflow_scripts.stepkit.events import PROGRESS_INTERVAL, Pace, now
 from workflow_scripts.stepkit.files import publish, sha256_of
 from workflow_scripts.stepkit.items import Item
-from workflow_scripts.stepkit.projects import INTERNAL, Project, Video, video_of
+from workflow_scripts.stepkit.projects import Project, Video, video_of
 from workflow_scripts.stepkit.records import Key, Made, Record
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Task:
         self._numbers = count()
         self._key: Key | None = None
         self._subject: tuple[Project, str] | None = None
+        self._scratch: Scratch | None = None
         self._pace = Pace(PROGRESS_INTERVAL)
         self._line = ProgressLine(f"{step.id}  {item.path.name}")
         self._started = time.monotonic()
@@ -103,6 +104,8 @@ class Task:
         What is written after this call is recorded under the same key when the item ends well.
         """
         owner, name = self._subject = subject or (self.video.project, self.video.stem)
+        if self.would_do(owner, name):
+            return True
         record = Record(owner, name)
         self._key = Key(
             self._step.id,
@@ -114,6 +117,12 @@ class Task:
         if not self.force and record.is_current(self._key):
             self.settle("up_to_date", "unchanged")
         elif self._step.dry_run:
+            self.settle("skipped", "would be done")
+        return self.status != "done"
+
+    def would_do(self, owner: Project, name: str) -> bool:
+        """Settle in a dry run what is to be done in any case; tell whether it was. No input is read to know that."""
+        if self._step.dry_run and (self.force or not Record(owner, name).was_done(self._step.id)):
             self.settle("skipped", "would be done")
         return self.status != "done"
 
@@ -138,24 +147,35 @@ class Task:
     def scratch(self) -> Path:
         """A private folder on the project's file system, removed when the item ends, however it ends.
 
-        Its name is the item's and the step's: what a killed worker left is found and removed by the next one.
+        Its name is the item's and the step's: of two processes at the same item one waits here for the other.
         """
-        folder = self._scratch_path()
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        if self._scratch is None:
+            self._scratch = Scratch(self._root, self._scratch_name())
+        return self._scratch.folder()
 
-    def _scratch_path(self) -> Path:
+    @property
+    def _root(self) -> Path:
+        """Where the item's scratch folder belongs: its project, or the work directory where it has none yet."""
         project = self.item.project or (self.video.project.path if self.item.kind == "video" else None)
-        root = project or self._step.work_dir
+        return project or self._step.work_dir
+
+    def _scratch_name(self) -> str:
+        root = self._root
         # An original is named as it was delivered: it moves in the course of the work.
-        moves = project is not None and self.item.kind == "original" and self.item.path.is_relative_to(project)
+        moves = self.item.kind == "original" and self.item.project is not None and self.item.path.is_relative_to(root)
         subject = Project(root).delivered_name(self.item.path) if moves else self.item.path
-        return root / INTERNAL / "tmp" / f"{self._step.id}-{hashlib.sha256(os.fsencode(subject)).hexdigest()[:12]}"
+        return f"{self._step.id}-{hashlib.sha256(os.fsencode(subject)).hexdigest()[:12]}"
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed left of this item, and of others in its place."""
+        if not self._step.dry_run:
+            sweep(self._root)
 
     def clean(self) -> None:
         """Remove the item's temporary files and its line of progress."""
         self._line.clear()
-        shutil.rmtree(self._scratch_path(), ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.remove()
 
     def finish(self) -> None:
         """Record what was made."""
@@ -171,7 +191,7 @@ class Task:
 
     def fail(self, error: Remediable) -> None:
         """Record why it failed, where it is known whose record that is."""
-        if self._subject is not None and self._subject[0].path.is_dir():
+        if self._subject is not None and self._subject[0].path.is_dir() and not self._step.dry_run:
             Record(*self._subject).fail(self._step.id, {**error.record(), "failed_at": now()})
 
     @property
