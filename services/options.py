@@ -12,20 +12,28 @@ class Options:
     """How a run is done."""
 
     force: bool = False
-    dry_run: bool = False
     fail_fast: bool = False
     device: str = "auto"
     engine: str | None = None
     if_busy: str = "wait"
     """What to do while another run works on the same material: wait, or refuse."""
+    kind: str = "all"
+    """Which delivered files are taken in: all, archives or videos."""
+    min_size_mb: float | None = None
+    """Delivered files smaller than this, in MB, are left out; None: as STEP1_MIN_SIZE_MB says."""
 
     def arguments(self, step_id: str) -> list[str]:
         """Return the options as a step's script takes them."""
         # Which engine tracks on a GPU has settings of its own: asking the others for it must not refuse STEP5.
         chosen = ["--device", "auto" if step_id == "STEP5" and self.device == "cuda" else self.device]
-        chosen += ["--dry-run"] if self.dry_run else []
         chosen += ["--tracking-engine", self.engine] if self.engine and step_id == "STEP5" else []
+        chosen += self.filters() if step_id == "STEP1" else []
         return chosen
+
+    def filters(self) -> list[str]:
+        """Return which delivered files are taken in, as STEP1's script takes it."""
+        chosen = ["--kind", self.kind] if self.kind != "all" else []
+        return chosen + (["--min-size", str(self.min_size_mb)] if self.min_size_mb is not None else [])
 
     def record(self) -> dict[str, Any]:
         """Return the options as the store keeps them."""

@@ -118,3 +118,111 @@ class GlobalStatus(_Response):
     def record(self) -> dict[str, Any]:
         """Return the status as JSON can hold it."""
         return self.model_dump(by_alias=True)
+
+
+class PreviewInput(_Response):
+    """Something that is taken in. `form` is archive, folder, video or project; `project` is the name of its project.
+
+    `is_new`: there is no such project yet, it will be called so. `bytes` and `clips` are null where nobody knows them
+    before it is taken in.
+    """
+
+    path: str
+    form: str
+    bytes: int | None = Field(ge=0)
+    clips: int | None = Field(ge=0)
+    project: str
+    is_new: bool
+
+
+class LeftOutInput(_Response):
+    """A delivered file that is not taken in; why, as a code (`too_small`, `other_kind`) and a sentence."""
+
+    path: str
+    form: str
+    bytes: int = Field(ge=0)
+    code: str
+    message: str
+
+
+class PreviewStep(_Response):
+    """A step, or a command, of a run that is not begun: how many tasks of it would end how, as things are.
+
+    `to_do` will be done; `up_to_date` need not be; `unknown` are decided by what earlier steps make of them; `failed` and
+    `skipped` cannot be done. `is_least`: there may be more than are counted, an archive must be unpacked to know. `seconds`
+    is the work of what is to do and unknown, added up; `is_measured` when it goes by what such tasks took.
+    """
+
+    stage: str
+    step: str | None
+    title: str
+    is_check: bool
+    to_do: int = Field(ge=0)
+    up_to_date: int = Field(ge=0)
+    unknown: int = Field(ge=0)
+    failed: int = Field(ge=0)
+    skipped: int = Field(ge=0)
+    is_least: bool
+    seconds: float = Field(ge=0)
+    is_measured: bool
+
+
+class PreviewPlace(_Response):
+    """A folder that a run writes to: its setting, what it needs at most, what its disk has free.
+
+    `is_enough`: all that the run writes to this disk fits, and DISK_RESERVE_GB stay free.
+    """
+
+    setting: str
+    path: str
+    needed_bytes: int = Field(ge=0)
+    free_bytes: int = Field(ge=0)
+    is_enough: bool
+
+
+class PreviewFailure(Failure):
+    """A task that could not be done. `subject` is the path of what it is about."""
+
+    stage: str
+    subject: str
+
+
+class Refusal(Failure):
+    """Why a run could not be carried out as it is asked for; `stage` is null when that is not about one of them."""
+
+    stage: str | None
+    exit_code: int
+
+
+class Preview(_Response):
+    """What a run would do, before it is begun.
+
+    `seconds` is how long it will take, as if all that is unknown had to be done; `is_least`: at least that, for nobody
+    knows yet how many clips there are. `is_complete` is false when the steps had no time to look at everything: what was
+    not looked at counts as unknown.
+    """
+
+    model_config = ConfigDict(
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra={
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": "derush.preview/1",
+            "title": "What a run would do",
+        },
+    )
+
+    schema_: Literal["derush.preview/1"] = Field(default="derush.preview/1", alias="schema")
+    objective: str
+    inputs: tuple[PreviewInput, ...]
+    left_out: tuple[LeftOutInput, ...]
+    steps: tuple[PreviewStep, ...]
+    seconds: float = Field(ge=0)
+    is_least: bool
+    is_complete: bool
+    places: tuple[PreviewPlace, ...]
+    failures: tuple[PreviewFailure, ...]
+    refusals: tuple[Refusal, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return the preview as JSON can hold it."""
+        return self.model_dump(by_alias=True)

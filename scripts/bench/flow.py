@@ -71,6 +71,7 @@ class Bench:
             **own,
             "CACHE_ROOT_DIR": str(self.folder),
             "DERUSH_ENV_FILE": str(root / "no.env"),
+            "STEP1_MIN_SIZE_MB": "0",
         }
 
 

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.progress import Task as Bar
 from rich.text import Text
 
+from services.cli.status_view import plain
 from services.cli.style import OUTCOME_COLOURS, colour_of, is_news, name_of
 from services.flow import Flow, Task
 from services.stages import Stage
@@ -139,7 +140,7 @@ class RunView:
 
     def note(self, text: str) -> None:
         """Say something about the run itself, above the bars."""
-        self._progress.console.print(text)
+        self._progress.console.print(Text(plain(text)), soft_wrap=True)
 
     def _say(self, label: str, text: str, style: str) -> None:
         prefix = Text(f"{label} │ ", style=colour_of(label))
@@ -176,4 +177,4 @@ class NotesOnly(Silence):
 
     def note(self, text: str) -> None:
         """Say it on standard error."""
-        Console(stderr=True).print(Text(text, style="yellow"), soft_wrap=True, highlight=False)
+        Console(stderr=True).print(Text(plain(text), style="yellow"), soft_wrap=True, highlight=False)

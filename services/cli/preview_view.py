@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.cli.status_view import duration
+from services.cli.status_view import duration, plain
 from services.cli.style import amount, colour_of
 from services.inputs import WHY
 from services.responses import Preview, PreviewInput, PreviewStep
@@ -35,11 +35,11 @@ def print_preview(console: Console, told: Preview) -> None:
         sizes = f"{_size(place.needed_bytes)} at most, {_size(place.free_bytes)} free"
         console.print(f"{mark} {place.setting}: {sizes} ({escape(place.path)})", soft_wrap=True, highlight=False)
     for failure in told.failures:
-        name = escape(Path(failure.subject).name)
-        console.print(f"[red]✗ {failure.stage} {name}[/] {escape(failure.message)}", soft_wrap=True)
-        console.print(f"  → {escape(failure.remedy)}", soft_wrap=True)
+        name = _shown(Path(failure.subject).name)
+        console.print(f"[red]✗ {failure.stage} {name}[/] {_shown(failure.message)}", soft_wrap=True)
+        console.print(f"  → {_shown(failure.remedy)}", soft_wrap=True)
     for refusal in told.refusals:
-        text = f"[red]✗[/] {escape(refusal.message)} [bold]{escape(refusal.remedy)}[/] [dim]({refusal.code})[/]"
+        text = f"[red]✗[/] {_shown(refusal.message)} [bold]{_shown(refusal.remedy)}[/] [dim]({refusal.code})[/]"
         console.print(text, soft_wrap=True, highlight=False)
 
 
@@ -47,7 +47,7 @@ def _print_inputs(console: Console, inputs: tuple[PreviewInput, ...]) -> None:
     for each in inputs[:_MOST_NAMED]:
         becomes = "new project" if each.is_new else "project"
         size = f", {_size(each.bytes)}" if each.bytes is not None else ""
-        text = f"  {escape(Path(each.path).name)} ({each.form}{size}) → {becomes} {escape(each.project)}"
+        text = f"  {_shown(Path(each.path).name)} ({each.form}{size}) → {becomes} {_shown(each.project)}"
         console.print(text, soft_wrap=True, highlight=False)
     if len(inputs) > _MOST_NAMED:
         console.print(f"  and {len(inputs) - _MOST_NAMED} more", highlight=False)
@@ -58,7 +58,7 @@ def print_left_out(console: Console, named: Sequence[Mapping[str, Any]], count: 
     if count:
         names = [f"{Path(each['path']).name} ({WHY.get(each['code'], each['code'])})" for each in named[:_MOST_NAMED]]
         more = f" and {count - len(names)} more" if count > len(names) else ""
-        told = f"{amount(count, 'file')} left out: {escape(', '.join(names))}{more}"
+        told = f"{amount(count, 'file')} left out: {_shown(', '.join(names))}{more}"
         console.print(f"[yellow]![/] {told}", soft_wrap=True, highlight=False)
 
 
@@ -76,6 +76,11 @@ def _table(steps: tuple[PreviewStep, ...]) -> Table:
         ]
         table.add_row(f"[{colour_of(label)}]{label}[/]", escape(step.title), duration(step.seconds), ", ".join(told))
     return table
+
+
+def _shown(text: str) -> str:
+    """Return text from anywhere, such as a file's name, as it may stand on a terminal."""
+    return escape(plain(text))
 
 
 def _size(count: int) -> str:

@@ -41,6 +41,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_clip(root / "rushes" / "12_Camille_x" / "clip.mp4", seconds=0.6)
     shutil.make_archive(str(root / "rushes" / "12_Camille_x"), "gztar", root / "rushes" / "12_Camille_x")
     shutil.rmtree(root / "rushes" / "12_Camille_x")
+    (root / ".env").write_text("STEP1_MIN_SIZE_MB=0\n")  # the clip is tiny
     return root
 
 

@@ -218,9 +218,28 @@ def test_a_second_run_does_nothing_in_seconds(demo: Demo) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_dry_run_says_the_same(demo: Demo) -> None:
+def test_a_dry_run_says_the_same_in_seconds(demo: Demo) -> None:
+    started = time.monotonic()
     told = demo.run("--dry-run")
-    assert {status for entry in told["steps"].values() for status in entry["counts"]} == {"up_to_date"}
+    assert time.monotonic() - started < 10
+    assert {step["step"]: step["up_to_date"] for step in told["steps"] if step["step"]} == {
+        step_id: sum(entry["counts"].values()) for step_id, entry in demo.told["steps"].items()
+    }
+    assert told["is_complete"] and not told["refusals"] and not told["failures"] and not told["left_out"]
+    assert all(place["needed_bytes"] == 0 and place["is_enough"] for place in told["places"])
+
+
+def test_a_dry_run_tells_how_long_it_would_take_again_and_how_much_it_would_write(demo: Demo) -> None:
+    told = demo.run("--dry-run", "--force")
+    assert all(step["to_do"] + step["unknown"] == len(CLIPS) for step in told["steps"][1:6])
+    assert 0.5 < told["seconds"] / demo.told["seconds"] < 2
+    assert not told["is_least"] and all(step["is_measured"] for step in told["steps"] if step["step"])
+    needed = {place["setting"]: place["needed_bytes"] for place in told["places"]}
+    whole = sum(path.stat().st_size for path in demo.project.rglob("*") if path.is_file())
+    archived = sum(path.stat().st_size for path in (demo.folder / "archives").rglob("*") if path.is_file())
+    assert whole <= needed["PROJECTS_DIR"] < 1.5 * whole
+    assert archived <= needed["ARCHIVES_DIR"] < 2 * archived
+    assert needed["OUTPUT_DIR"] >= whole
 
 
 def test_the_panel_shows_every_clip_done(demo: Demo) -> None:

@@ -56,7 +56,8 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> History:
     folder = tmp_path_factory.mktemp("past")
     names = ("PROJECTS_DIR", "OUTPUT_DIR", "ARCHIVES_DIR", "LOGS_DIR", "DATA_DIR", "CACHE_ROOT_DIR")
     places = {name: str(folder / name.lower()) for name in names}
-    variables = {**os.environ, **places, "DERUSH_ENV_FILE": str(folder / "no.env"), "COLUMNS": "400"}
+    own = {"DERUSH_ENV_FILE": str(folder / "no.env"), "COLUMNS": "400", "STEP1_MIN_SIZE_MB": "0"}
+    variables = {**os.environ, **places, **own}
     for path in places.values():
         Path(path).mkdir()
     rushes = folder / "rushes"
@@ -171,6 +172,25 @@ class Going:
         return subprocess.Popen(
             [*DERUSH, *arguments], cwd=REPOSITORY, env=self.variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )  # fmt: skip
+
+    def beside(self, **values: Any) -> str:
+        """Record another run, later than this one, and return its id."""
+        now = utc_now()
+        run_id = new_id()
+        known = {
+            "queued_at": now,
+            "heartbeat_at": now,
+            "owner": identity(),
+            "plan": self.run.plan,
+            "message": "Another",
+        }
+        self.store.save([Execution(id=run_id, run_id=run_id, kind="run", **{**known, **values})])
+        return run_id
+
+    def derush(self, *arguments: str) -> str:
+        out, err = self.begin(*arguments).communicate(timeout=60)
+        assert out, err
+        return out
 
     def task(self, name: str, **values: Any) -> Execution:
         row = Execution(
@@ -294,3 +314,57 @@ def test_of_very_many_tasks_show_tells_some(going: Going) -> None:
     told = json.loads(going.begin("show", "--all", "--json").communicate(timeout=60)[0])
     assert (len(told["steps"][0]["tasks"]), told["steps"][0]["not_shown"]) == (80, 0)
     assert "and 30 more: --all shows them" in going.begin("show").communicate(timeout=60)[0]
+
+
+PAUSED = {"code": "paused", "message": "A person paused it."}
+
+
+def test_without_an_id_the_run_at_work_is_shown_and_not_one_that_waits_behind_it(going: Going) -> None:
+    going.beside(status="queued")
+    going.beside(status="running", held=PAUSED)
+    assert json.loads(going.derush("status", "--json"))["execution_id"] == going.run.id
+    assert going.run.id in going.derush("show")
+
+
+def test_without_a_run_at_work_a_held_one_is_shown_then_one_that_waits(going: Going) -> None:
+    going.end()
+    waiting = going.beside(status="queued")
+    assert json.loads(going.derush("status", "--json"))["execution_id"] == waiting
+    held = going.beside(status="running", held=PAUSED, queued_at="2020-01-01T00:00:00.000000+00:00")
+    assert json.loads(going.derush("status", "--json"))["execution_id"] == held
+
+
+def test_a_paused_run_is_called_paused_wherever_it_is_told(going: Going) -> None:
+    going.run.held = PAUSED
+    going.store.save([going.run])
+    lines = [line for line in going.derush("history").splitlines() if going.run.id[5:13] in line]
+    assert len(lines) == 1 and "paused" in lines[0] and "running" not in lines[0]
+    (told,) = json.loads(going.derush("history", "--json"))["runs"]
+    assert (told["status"], told["held"]) == ("running", PAUSED)
+    for command in ("status", "show"):
+        first = going.derush(command).splitlines()[0]
+        assert "paused" in first and "running" not in first
+    watching = going.begin("status", "--watch")
+    assert watching.stdout is not None
+    assert watching.stdout.readline().startswith("0% paused")
+    going.end()
+    watching.communicate(timeout=60)
+
+
+def test_pause_and_resume_mean_the_run_that_they_can_do_something_about(going: Going) -> None:
+    waiting = going.beside(status="queued")
+    paused = going.beside(status="running", held=PAUSED, queued_at="2020-01-01T00:00:00.000000+00:00")
+    going.begin("pause").communicate(timeout=60)
+    asked = json.loads(going.derush("resume", "--json"))
+    assert asked == {"schema": "derush.asked/1", "execution_id": paused, "asked": "resume"}
+    requests = {
+        run_id: [event.data["action"] for event in going.store.events_after(run_id, 0, names=["requested"])]
+        for run_id in (going.run.id, waiting, paused)
+    }
+    assert requests == {going.run.id: ["pause"], waiting: [], paused: ["resume"]}
+
+
+def test_a_run_that_is_over_is_told_so_in_a_sentence(going: Going) -> None:
+    going.end()
+    _, said = going.begin("pause", going.run.id).communicate(timeout=60)
+    assert f"{going.run.id} has succeeded." in " ".join(said.split())

@@ -19,7 +19,7 @@ from workflow_scripts.step1.readers.tar_reader import TarReader
 from workflow_scripts.step1.readers.zip_reader import ZipReader
 from workflow_scripts.step1.registry import SCHEMA, Identity
 from workflow_scripts.step1.safe_folder import NewFile, SafeFolder
-from workflow_scripts.step1.sources import is_video, videos_below
+from workflow_scripts.step1.sources import Source, is_video
 from workflow_scripts.stepkit.errors import ItemError
 
 DISK_RESERVE = 256 << 20
@@ -47,23 +47,24 @@ class Extracted:
         return {"schema": SCHEMA, "archive": archive, "members": self.members, "skipped": self.skipped, "changed": self.changed}  # fmt: skip
 
 
-def reader_of(source: Path) -> Reader:
+def reader_of(source: Source) -> Reader:
     """Return the reader of a source. Raises ItemError for a file that is neither archive nor video."""
-    if source.is_dir():
-        if not videos_below(source):
-            raise ItemError("no_video", f"The folder {source.name} holds no video.", "Give a folder with clips or archives in it.")  # fmt: skip
-        return FolderReader(source)
-    if source.stat().st_size == 0:
-        raise ItemError("empty_file", f"{source.name} is empty.", "Copy or download it again.")
-    kind = archive_format(source)
+    path = source.path
+    if path.is_dir():
+        if not source.files:
+            raise ItemError("no_video", f"The folder {path.name} holds no video that is wanted.", "Give a folder with clips or archives in it; --min-size 0 takes the smallest.")  # fmt: skip
+        return FolderReader(path, source.files)
+    if path.stat().st_size == 0:
+        raise ItemError("empty_file", f"{path.name} is empty.", "Copy or download it again.")
+    kind = archive_format(path)
     if kind is not None:
-        return _READERS[kind](source)
-    if is_video(source):
-        return FolderReader(source)
-    raise ItemError("not_an_archive", f"{source.name} is no archive that can be read.", "Give a zip, tar, 7z or rar file, a video, or a folder of videos.")  # fmt: skip
+        return _READERS[kind](path)
+    if is_video(path):
+        return FolderReader(path.parent, source.files)
+    raise ItemError("not_an_archive", f"{path.name} is no archive that can be read.", "Give a zip, tar, 7z or rar file, a video, or a folder of videos.")  # fmt: skip
 
 
-def extract(source: Path, packed_bytes: int, private: Path, progress: Progress) -> Extracted:
+def extract(source: Source, packed_bytes: int, private: Path, progress: Progress) -> Extracted:
     """Extract a source into a new folder below `private`, and settle it for a project.
 
     Raises ItemError when the source is refused, damaged, empty or too large for the disk.
@@ -76,7 +77,7 @@ def extract(source: Path, packed_bytes: int, private: Path, progress: Progress) 
         finally:
             intake.abandon()
         if not intake.members:
-            raise ItemError("empty_archive", f"{source.name} holds no file.", "Ask for the archive again.")
+            raise ItemError("empty_archive", f"{source.path.name} holds no file.", "Ask for the archive again.")
         extracted = _settle(folder.path, intake)
         folder.flush()
     return extracted

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.step1.sources import videos_below
+from workflow_scripts.step1.sources import Source
 from workflow_scripts.stepkit.files import sha256_of
 from workflow_scripts.stepkit.projects import INTERNAL, Project, projects_below
 
@@ -23,25 +23,25 @@ SCHEMA = "derush.archive/1"
 
 @dataclass(frozen=True)
 class Identity:
-    """A source as the file system shows it; of a folder: the sum of its videos' sizes, the latest of their times."""
+    """A source as the file system shows it; of a folder: the sum of its clips' sizes, the latest of their times."""
 
     path: str
     bytes: int
     mtime_ns: int
 
 
-def identify(source: Path) -> Identity:
+def identify(source: Source) -> Identity:
     """Look at a source without reading it."""
-    stats = [path.stat() for path in (videos_below(source) if source.is_dir() else [source])]
+    stats = [path.stat() for path in source.files]
     latest = max((status.st_mtime_ns for status in stats), default=0)
-    return Identity(str(source), sum(status.st_size for status in stats), latest)
+    return Identity(str(source.path), sum(status.st_size for status in stats), latest)
 
 
-def content_sha256(source: Path) -> str:
-    """Return the sha256 of a file; of a folder, that of the list of its videos' names and sha256."""
-    if not source.is_dir():
-        return sha256_of(source)
-    lines = [f"{sha256_of(path)}  {path.relative_to(source).as_posix()}\n" for path in videos_below(source)]
+def content_sha256(source: Source) -> str:
+    """Return the sha256 of a file; of a folder, that of the list of its clips' names and sha256. All of it is read."""
+    if not source.path.is_dir():
+        return sha256_of(source.path)
+    lines = [f"{sha256_of(path)}  {path.relative_to(source.path).as_posix()}\n" for path in source.files]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -52,13 +52,13 @@ class Registry:
         self._work_dir = work_dir
         self._read: dict[Path, tuple[int, dict[str, Any]]] = {}
 
-    def sha256_of(self, identity: Identity) -> str:
-        """Return a source's sha256; it is read only when no record holds it for the same path, size and time."""
+    def known_sha256(self, identity: Identity) -> str | None:
+        """Return a source's sha256 as a record holds it for the same path, size and time; None when none does."""
         seen = asdict(identity)
         for archive in self._archives():
             if all(archive.get(key) == value for key, value in seen.items()) and "sha256" in archive:
                 return str(archive["sha256"])
-        return content_sha256(Path(identity.path))
+        return None
 
     def project_of(self, sha256: str) -> Project | None:
         """Return the project that came from this content."""
@@ -77,14 +77,14 @@ class Registry:
             return None
         return delivered if delivered.is_dir() else None
 
-    def seen(self, identity: Identity) -> Project | None:
-        """Return the project that came from this path when it had this size and time; nothing is read for it."""
-        wanted = asdict(identity)
+    def seen(self) -> dict[Identity, Project]:
+        """Return the projects by what each came from: path, size and time. No archive is read for it."""
+        found: dict[Identity, Project] = {}
         for project in projects_below(self._work_dir):
             archive = self._archive(project.archive_record)
-            if all(archive.get(key) == value for key, value in wanted.items()):
-                return project
-        return None
+            if archive.keys() >= {"path", "bytes", "mtime_ns"}:
+                found.setdefault(Identity(archive["path"], archive["bytes"], archive["mtime_ns"]), project)
+        return found
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -10,6 +10,9 @@ A folder is looked through to the bottom:
 - the topmost folders that hold a video directly are items: `rushes/a.mp4` makes `rushes` one item with everything
   below it, `rushes/day1/a.mp4` and `rushes/day2/b.mp4` make `day1` and `day2` two. Only its videos become the project.
 
+An archive or a clip that is not wanted (`Wanted`: another kind, too small) counts as not there, wherever it lies, and is
+named as left out. So it makes no folder an item, and a folder's project is made of the clips that are wanted.
+
 Hidden folders, links, projects (folders with `.derush`) and the folders that Derush itself writes are passed over.
 """
 
@@ -18,12 +21,62 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.step1.formats import archive_format
 from workflow_scripts.stepkit.projects import INTERNAL, VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
+KINDS = ("all", "archives", "videos")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which delivered archives and clips are taken: one of KINDS, and from how many bytes on."""
+
+    kind: str = "all"
+    least_bytes: int = 0
+
+    def refusal(self, form: str, size: int) -> tuple[str, str] | None:
+        """Return why a file of this size in bytes is left out, as code and sentence; None when it is taken.
+
+        `form` is archive or video.
+        """
+        if self.kind not in ("all", f"{form}s"):
+            return "other_kind", f"left out: only {self.kind} are taken in (--kind {self.kind})"
+        if size < self.least_bytes:
+            return "too_small", f"left out: {size} bytes, less than {self.least_bytes / 1e6:g} MB (--min-size)"
+        return None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not wanted: its form (archive or video), its size in bytes, and why, as code and sentence."""
+
+    path: Path
+    form: str
+    bytes: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """An item as it is taken in. `files` are what it delivers: of a folder the clips that are wanted, else the file itself."""
+
+    path: Path
+    files: tuple[Path, ...]
+
+    @property
+    def form(self) -> str:
+        """What it is: folder, video or archive; a file that is neither counts as an archive, which its reader refuses."""
+        return "folder" if self.path.is_dir() else _form_of(self.path) or "archive"
+
+
+def source_at(path: Path, wanted: Wanted) -> Source:
+    """Return the source that an item is."""
+    return Source(path, tuple(videos_below(path, wanted)) if path.is_dir() else (path,))
 
 
 def is_video(path: Path) -> bool:
@@ -31,29 +84,48 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("._")
 
 
-def items_below(places: Iterable[Path], own_folders: Collection[Path]) -> list[Path]:
-    """Return the items of the named places: archives, clips and folders of clips, each once.
+def found_below(places: Iterable[Path], own_folders: Collection[Path], wanted: Wanted) -> list[Path | LeftOut]:
+    """Return the items of the named places (archives, clips and folders of clips) and what is left out, each once.
 
     `own_folders` are those Derush writes; nothing below them is an item.
     """
-    found = (item for place in places for item in (_below(place, own_folders) if place.is_dir() else [place]))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(each for place in places for each in _found(place, own_folders, wanted)))
 
 
-def _below(folder: Path, own_folders: Collection[Path], *, inside_item: bool = False) -> Iterator[Path]:
+def _found(place: Path, own_folders: Collection[Path], wanted: Wanted) -> Iterable[Path | LeftOut]:
+    return _below(place, own_folders, wanted) if place.is_dir() else [_judged(place, _form_of(place), wanted)]
+
+
+def _below(
+    folder: Path, own_folders: Collection[Path], wanted: Wanted, *, inside_item: bool = False
+) -> Iterator[Path | LeftOut]:
     files, folders = _entries(folder, own_folders)
-    is_item = not inside_item and any(is_video(path) for path in files)
+    judged = [_judged(path, form, wanted) for path in files if (form := _form_of(path))]
+    is_item = not inside_item and any(isinstance(each, Path) and is_video(each) for each in judged)
     if is_item:
         yield folder
-    yield from (path for path in files if not is_video(path) and _is_archive(path))
+    yield from (each for each in judged if isinstance(each, LeftOut) or not is_video(each))
     for deeper in folders:
-        yield from _below(deeper, own_folders, inside_item=inside_item or is_item)
+        yield from _below(deeper, own_folders, wanted, inside_item=inside_item or is_item)
 
 
-def videos_below(folder: Path) -> list[Path]:
-    """Return the videos of a folder that is an item, by name."""
+def _judged(path: Path, form: str | None, wanted: Wanted) -> Path | LeftOut:
+    """Return a file, or that and why it is left out. What is neither archive nor video is taken, and fails by name."""
+    size = path.stat().st_size
+    refusal = wanted.refusal(form, size) if form else None
+    return LeftOut(path, form, size, *refusal) if form and refusal else path
+
+
+def _form_of(path: Path) -> str | None:
+    """Return archive or video, or None for anything else."""
+    return "video" if is_video(path) else "archive" if _is_archive(path) else None
+
+
+def videos_below(folder: Path, wanted: Wanted) -> list[Path]:
+    """Return the videos of a folder that is an item, by name, those that are wanted."""
     files, folders = _entries(folder, ())
-    return [path for path in files if is_video(path)] + [path for deeper in folders for path in videos_below(deeper)]
+    videos = [path for path in files if is_video(path) and isinstance(_judged(path, "video", wanted), Path)]
+    return videos + [path for deeper in folders for path in videos_below(deeper, wanted)]
 
 
 def _entries(folder: Path, own_folders: Collection[Path]) -> tuple[list[Path], list[Path]]:

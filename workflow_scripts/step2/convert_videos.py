@@ -33,9 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 original = present(task.item.path, project)
                 video = project.proxy_for(original)
                 bring_up_to_date(step, task, original, video)
-                if task.status != "skipped":
-                    task.discovered("video", video.proxy, project.path)
-                    proxies.append(video.proxy)
+                task.discovered("video", video.proxy, project.path)  # in a dry run, also one that is still to come
+                proxies.append(video.proxy)
         if not (step.is_driven or step.dry_run or arguments.list):
             write_json(Path.cwd() / TRACKING_LIST, [str(proxy) for proxy in proxies])
     return step.exit_code
@@ -44,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def bring_up_to_date(step: Step, task: Task, original: Path, video: Video) -> None:
     """Make a video's proxy and facts, unless they are there, made from this very file with these settings."""
     project, settings = video.project, step.settings
+    if task.would_do(project, video.stem):
+        return
     record = Record(project, video.stem)
     origin = Origin(
         in_sources(original, project).relative_to(project.path), original.stat().st_size, record.fingerprint(original)

@@ -32,16 +32,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             sweep(step.work_dir)
         archiver = ResultsArchiver(step.settings.archives_dir)
         for item in step.items():
-            with step.work_on(item) as task, _locked(Project(item.path)) as project:
+            with step.work_on(item) as task, _project(item.path, dry_run=step.dry_run) as project:
                 Finalizing(step, task, project, archiver).finalize()
     return step.exit_code
 
 
 @contextmanager
-def _locked(project: Project) -> Iterator[Project]:
-    """Keep a second delivery of the same project away. Raises ItemError when one is at work."""
-    if not project.path.is_dir():
-        raise ItemError("no_project", f"{project.path} is not a folder.", "Give the folder of a project.")
+def _project(path: Path, *, dry_run: bool) -> Iterator[Project]:
+    """Keep a second delivery of the same project away. Raises ItemError when one is at work.
+
+    A dry run keeps nobody away, and does not mind.
+    """
+    project = Project(path)
+    if not path.is_dir():
+        raise ItemError("no_project", f"{path} is not a folder.", "Give the folder of a project.")
+    if dry_run:
+        yield project
+        return
     project.internal.mkdir(exist_ok=True)
     with (project.internal / "delivery.lock").open("w") as lock:
         try:

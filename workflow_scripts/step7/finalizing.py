@@ -58,6 +58,7 @@ class Finalizing:
         if not (pending or unarchived or removes):
             self._task.settle("up_to_date", "delivered and archived already")
         elif self._step.dry_run:
+            self._task.metrics.update(bytes=_size_of(pending), archive_bytes=_archived_size_of(unarchived))
             self._task.settle("skipped", f"would copy {len(pending)} files and archive {len(unarchived)} videos")
         else:
             with _named_errors(), delivery:
@@ -92,8 +93,7 @@ class Finalizing:
         return not (contents.lacking or contents.odd)
 
     def _deliver(self, delivery: Delivery, pending: Sequence[File], unarchived: Sequence[Archivable]) -> None:
-        to_copy = sum(file.path.stat().st_size for file in pending)
-        to_archive = sum(made.path.stat().st_size for _, artefacts in unarchived for made in artefacts)
+        to_copy, to_archive = _size_of(pending), _archived_size_of(unarchived)
         self._check_space(delivery.folder.parent, to_copy, to_archive)
         self._total = 2 * (to_copy + to_archive)  # every byte is written, and read again
         for file in pending:
@@ -153,6 +153,14 @@ class Finalizing:
     def _on_bytes(self, count: int) -> None:
         self._read += count
         self._task.progress(min(self._read, self._total), self._total, "bytes")
+
+
+def _size_of(files: Sequence[File]) -> int:
+    return sum(file.path.stat().st_size for file in files)
+
+
+def _archived_size_of(archivable: Sequence[Archivable]) -> int:
+    return sum(made.path.stat().st_size for _, artefacts in archivable for made in artefacts)
 
 
 @contextmanager

@@ -1,25 +1,25 @@
-"""A folder of clips, or one clip: the videos of it are copied, the folder is left as it is."""
+"""A folder of clips, or one clip: the clips are copied, the folder is left as it is."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from workflow_scripts.step1.archive_policy import Member
 from workflow_scripts.step1.readers.common import Receiver, check_size
-from workflow_scripts.step1.sources import videos_below
 from workflow_scripts.stepkit.errors import ItemError
 
 
 class FolderReader:
-    """A folder, or a single file that stands for a folder with nothing else in it."""
+    """Clips of a folder, or of folders below it."""
 
-    def __init__(self, path: Path) -> None:
-        self._root = path if path.is_dir() else path.parent
-        self._files = videos_below(path) if path.is_dir() else [path]
+    def __init__(self, root: Path, files: Sequence[Path]) -> None:
+        self._root = root
+        self._files = files
 
     def deliver(self, receiver: Receiver) -> None:
-        """Walk the videos by name."""
+        """Take the clips one by one."""
         for path in self._files:
             name = path.relative_to(self._root).as_posix()
             member = Member(name, "file", path.stat().st_size)
