@@ -12,7 +12,7 @@ function open() {
   source.addEventListener("error", failed);
   source.addEventListener("fragment", (event) => put(JSON.parse(event.data)));
   for (const name of (document.body.dataset.liveEvents ?? "").split(" ").filter(Boolean)) {
-    source.addEventListener(name, (event) => tell(name, JSON.parse(event.data), event.lastEventId));
+    source.addEventListener(name, (event) => "data" in event && tell(name, JSON.parse(event.data), event.lastEventId));
   }
 }
 
@@ -22,7 +22,8 @@ function close() {
 }
 
 // A browser gives up for good when it is answered with an error (a proxy, a restart): then this page tries again.
-function failed() {
+function failed(event) {
+  if ("data" in event) return; // not the connection: an `error` that the server tells of
   lost?.removeAttribute("hidden");
   if (source?.readyState === EventSource.CLOSED) {
     close();
@@ -33,9 +34,14 @@ function failed() {
 function put({ id, html }) {
   const element = document.getElementById(id);
   if (!element) return;
-  Idiomorph.morph(element, html, { morphStyle: "innerHTML", ignoreActiveValue: true });
+  Idiomorph.morph(element, html, { morphStyle: "innerHTML", ignoreActiveValue: true, callbacks: { beforeAttributeUpdated } });
   window.htmx?.process(element);
   tell("fragment", { element });
+}
+
+// What a person opened stays open.
+function beforeAttributeUpdated(name, node) {
+  return !(name === "open" && node.localName === "details");
 }
 
 function tell(name, detail, id) {

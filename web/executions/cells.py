@@ -1,0 +1,26 @@
+"""A run's stages and matrix, read once for all who look at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.executions import Execution
+from services.matrix import Matrix, matrix
+from services.plans import Plan
+from services.recent import Recent
+from services.stages import Stage, stages_of
+from web.panel import panel
+
+LEAST_SECONDS = 1.0
+"""Between two looks at all tasks of a run: there may be thousands."""
+_wholes = Recent[str, Matrix](LEAST_SECONDS)
+
+
+def stages(run: Execution) -> Mapping[str, Stage]:
+    """Return the stages of a run's plan."""
+    return stages_of(Plan.from_record(run.plan)) if run.plan else {}
+
+
+def whole(run: Execution) -> Matrix:
+    """Return a run's videos and projects, with what each step is at on them; at most LEAST_SECONDS old."""
+    return _wholes.get(run.id, lambda: matrix(panel().store.parts(run.id), stages(run)))
