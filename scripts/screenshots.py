@@ -33,7 +33,7 @@ from services.executions import Execution, Store
 
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 THEMES = ("light", "dark")
-PATIENCE = 300
+PATIENCE = 150
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "screenshots")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="derush-screenshots-") as folder, panel(Path(folder)) as stage:
-        with browser(stage) as pages:
-            stage.derush("run", "--demo", "--detach")
-            stage.wait(lambda run: run.status == "running" and stage.is_tracking(run))
-            take(pages, now_shots(), arguments)
-            stage.wait(lambda run: run.status == "succeeded")
-            stage.derush("run", str(with_damage(Path(folder) / "rushes of tuesday")), allowed=(0, 1))
-            run = stage.wait(lambda run: run.status == "failed")
-            take(pages, later_shots(run), arguments)
+    scratch = tempfile.TemporaryDirectory(prefix="derush-screenshots-")
+    with scratch as folder, panel(Path(folder)) as stage, browser(stage) as pages:
+        stage.derush("run", "--demo", "--detach")
+        stage.wait(lambda run: run.status == "running" and stage.is_tracking(run))
+        take(pages, now_shots(), arguments)
+        stage.wait(lambda run: run.status == "succeeded")
+        stage.derush("run", str(with_damage(Path(folder) / "rushes of tuesday")), "--min-size", "0", allowed=(0, 1))
+        run = stage.wait(lambda run: run.status == "failed")
+        take(pages, later_shots(run, stage.longest_log()), arguments)
     return 0
 
 
@@ -75,16 +75,22 @@ def now_shots() -> list[Shot]:
     ]
 
 
-def later_shots(run: Execution) -> list[Shot]:
-    """Return the pictures that are taken when all is over; `run` had failures."""
+def later_shots(run: Execution, log: str) -> list[Shot]:
+    """Return the pictures that are taken when all is over; `run` had failures, `log` is one below LOGS_DIR."""
     return [
         Shot("home", "/", "Derush", WIDE),
         Shot("workflow", "/workflow", "Derush", WIDE),
         Shot("executions", "/executions", run.id[:9], WIDE),
         Shot("execution", f"/executions/{run.id}", run.id, WIDE),
+        Shot("execution-videos", f"/executions/{run.id}/videos", "STEP3", WIDE),
+        Shot("execution-timeline", f"/executions/{run.id}/timeline", "STEP3", WIDE),
+        Shot("execution-files", f"/executions/{run.id}/files", run.id, WIDE),
+        Shot("execution-commands", f"/executions/{run.id}/commands", "derush", WIDE),
         Shot("execution-phone", f"/executions/{run.id}", run.id, PHONE),
         Shot("project", "/projects/demo rushes", "interview", WIDE),
-        Shot("logs", "/logs", "step3", WIDE),
+        Shot("logs", "/logs", "STEP3", WIDE),
+        Shot("log", f"/logs/{log}", "INFO", WIDE),
+        Shot("system", "/system/", "Derush", WIDE),
         Shot("system-environments", "/system/environments", "tracking_env", WIDE),
         Shot("system-models", "/system/models", "yunet", WIDE),
         Shot("system-doctor", "/system/doctor", "ffmpeg", WIDE),
@@ -137,6 +143,12 @@ class Stage:
             assert time.monotonic() < deadline, "the run did not get there"
             time.sleep(0.2)
         return runs[0]
+
+    def longest_log(self) -> str:
+        """Return the path, below LOGS_DIR, of the step's log that says most."""
+        logs = Path(self.environment["LOGS_DIR"])
+        longest = max(logs.glob("step*/*.log"), key=lambda path: path.stat().st_size)
+        return str(longest.relative_to(logs))
 
     def is_tracking(self, run: Execution) -> bool:
         """Tell whether STEP5 is at work on a video and has come some way."""

@@ -33,7 +33,7 @@ run_tests transnet_env tests/steps/step3
 run_tests audio_env tests/steps/step4
 run_tests tracking_env tests/steps/step5
 # Two at a time: most of these wait for processes. A file stays in one process: its tests may share what one run made.
-run_tests env -n 2 --dist loadfile tests/unit tests/integration tests/steps/step1 tests/steps/step2 tests/steps/step6 tests/steps/step7 "$@"
+run_tests env -n 2 --dist loadfile tests/unit tests/integration tests/panel tests/browser tests/steps/step1 tests/steps/step2 tests/steps/step6 tests/steps/step7 "$@"
 
 "$env/python" scripts/count_tests.py "$report"/*.xml
 exit "$failed"

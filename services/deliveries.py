@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,7 +50,8 @@ class Project:
 
 def project(name: str, settings: Settings) -> Project:
     """Return what there is of a project. Raises ServiceError no_such_project."""
-    if name in {"", ".", "..", RECORDS} or "/" in name or "\0" in name:
+    is_a_name = name not in {"", ".", "..", RECORDS} and not {"/", "\0"} & set(name) and len(os.fsencode(name)) < 256
+    if not is_a_name:
         raise _missing(name)
     folders = [settings.output_dir, *([settings.fallback_output_dir] if settings.fallback_output_dir else [])]
     deliveries = tuple(found for folder in folders if (found := _delivery(folder / name)))

@@ -57,9 +57,9 @@ class Store(History):
 
     def add(self, execution: Execution, event: Event) -> bool:
         """Write a new execution and an event of it; False, and nothing is written, when there is one of its id already."""
-        statement = _insert(self._database.dialect).on_conflict_do_nothing(index_elements=["id"])
+        unless_there = _insert(self._database.dialect).on_conflict_do_nothing(index_elements=["id"])
         with self._database.begin() as connection:
-            if connection.execute(statement, _execution_row(execution)).rowcount != 1:
+            if connection.execute(unless_there.returning(Execution.id), _execution_row(execution)).first() is None:
                 return False
             connection.execute(insert(Event), _event_row(event))
         return True

@@ -6,17 +6,32 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Response
+from flask import Response, request
 from flask_babel import Babel
 from flask_compress import Compress
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from config.settings import Settings, load_settings
-from web import access, health, home, mistakes, presentation
+from web import (
+    access,
+    api,
+    artefacts,
+    browse,
+    executions,
+    health,
+    home,
+    logs,
+    mistakes,
+    presentation,
+    projects,
+    system,
+    uploads,
+    workflow,
+)
 from web.panel import open_panel
 
-BLUEPRINTS = (access, health, home)
+BLUEPRINTS = (access, artefacts, browse, executions, health, home, logs, projects, system, uploads, workflow)
 _POLICY = "; ".join(
     (
         "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "media-src 'self'",
@@ -52,6 +67,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     opened = open_panel(app, chosen)
     Babel(app, locale_selector=presentation.language, default_translation_directories="translations")
     Compress(app)
+    app.after_request(_read_whole)  # what comes later goes first: before it is compressed
     access.csrf.init_app(app)
     access.limiter.init_app(app)
     presentation.init_app(app)
@@ -59,9 +75,18 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     health.init_app(app, opened)
     for page in BLUEPRINTS:
         app.register_blueprint(page.blueprint)
+    api.init_app(app)
     app.before_request(access.guard)
     app.after_request(_harden)
     return app
+
+
+def _read_whole(response: Response) -> Response:
+    """Read a static file whole: what is streamed goes out at once and is not compressed."""
+    if request.endpoint == "static":
+        response.direct_passthrough = False
+        response.make_sequence()
+    return response
 
 
 def _session_key(folder: Path) -> bytes:
@@ -89,4 +114,6 @@ def _harden(response: Response) -> Response:
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     if response.mimetype == "text/html":
         response.headers.setdefault("Cache-Control", "no-store")
+    if request.endpoint == "static" and "v" not in request.args:
+        response.headers["Cache-Control"] = "no-cache"  # a script that another imports: its address holds no hash
     return response

@@ -63,17 +63,6 @@ def _csrf_error(_error: CSRFError) -> Response:
     return answer(400, "csrf", message, _("Reload the page and try again."))
 
 
-_SAID = {
-    400: ("bad_request", "The request was not understood."),
-    401: ("not_signed_in", "Sign in first, or send a token that is not over: `Authorization: Bearer …`."),
-    403: ("not_allowed", "The token may not do this."),
-    404: ("not_found", "There is nothing at this address."),
-    405: ("not_allowed_here", "This address does not take that method."),
-    413: ("too_large", "That was too large for a form."),
-    429: ("too_many_tries", "Too many tries."),
-}
-
-
 def _http_error(error: HTTPException) -> Any:
     if isinstance(error, SecurityError):  # not even the address of a page can be written under a name that is not ours
         said = "This server is not reached by that name: add it to PANEL_HOSTS.\n"
@@ -81,13 +70,26 @@ def _http_error(error: HTTPException) -> Any:
     status = error.code or 500
     if status < 400:
         return error
-    code, message = _SAID.get(status, ("http_error", str(error.description)))
-    made = answer(status, code, _(message), _remedies().get(status, ""))
+    code, message = _messages().get(status, ("http_error", str(error.description)))
+    made = answer(status, code, message, _remedies().get(status, ""))
     kept = {name: value for name, value in error.get_headers() if name.lower() in {"allow", "retry-after"}}
     made.headers.extend(kept)
     if status == 401:
         made.headers["WWW-Authenticate"] = 'Bearer realm="derush"'
     return made
+
+
+def _messages() -> dict[int, tuple[str, str]]:
+    return {
+        400: ("bad_request", _("The request was not understood.")),
+        401: ("not_signed_in", _("Sign in first, or send a token that is not over: `Authorization: Bearer …`.")),
+        403: ("not_allowed", _("The token may not do this.")),
+        404: ("not_found", _("There is nothing at this address.")),
+        405: ("not_allowed_here", _("This address does not take that method.")),
+        413: ("too_large", _("That was too large for a form.")),
+        415: ("not_json", _("What was sent is not declared as JSON.")),
+        429: ("too_many_tries", _("Too many tries.")),
+    }
 
 
 def _remedies() -> dict[int, str]:
@@ -96,6 +98,9 @@ def _remedies() -> dict[int, str]:
         401: _("Sign in, or make a token on the System page."),
         403: _("Use a token with a wider scope: they are made on the System page."),
         404: _("Begin anew on the first page."),
+        405: _("The header `Allow` says which it takes; /api/v1/docs shows what there is."),
+        413: _("Send less at once. Files are uploaded on the page Workflow, or at /uploads."),
+        415: _("Send the header `Content-Type: application/json`."),
         429: _("Wait a minute, then try again."),
     }
 

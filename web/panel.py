@@ -13,26 +13,37 @@ from services.broadcast import Broadcast
 from services.database import open_database
 from services.executions import Store
 from services.project_summaries import ProjectSummaries
+from services.recent import Recent
+from services.workflow_progress import LOOK_SECONDS, WorkflowProgress
 
 _NAME = "derush"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The settings, the history of runs, who may use the panel, and what happens just now."""
+    """The settings, the history of runs, who may use the panel, and what happens just now.
+
+    `rendered` keeps parts of pages for a moment, by name and language, for all who watch them.
+    """
 
     settings: Settings
     store: Store
     accounts: Accounts
     broadcast: Broadcast
     projects: ProjectSummaries
+    progress: WorkflowProgress
+    rendered: Recent[tuple[str, str], str]
 
 
 def open_panel(app: Flask, settings: Settings) -> Panel:
     """Open what the pages work with and give it to the app. Raises ServiceError as `open_database` does."""
     database = open_database(settings.data_dir, settings.database_url)
     store = Store(database)
-    opened = Panel(settings, store, Accounts(database), Broadcast(store), ProjectSummaries(settings.projects_dir))
+    broadcast = Broadcast(store)
+    opened = Panel(
+        settings, store, Accounts(database), broadcast, ProjectSummaries(settings.projects_dir),
+        WorkflowProgress(store, broadcast.status), Recent(LOOK_SECONDS),
+    )  # fmt: skip
     app.extensions[_NAME] = opened
     return opened
 

@@ -10,6 +10,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO
 
@@ -60,6 +61,8 @@ def serve(settings: Settings, port: int) -> None:
             "Run `derush password` first, or leave PANEL_HOST out to serve this machine only.", Exit.USAGE,
         )  # fmt: skip
     _require_port(settings.panel_host, port, address)
+    kept_since = datetime.now(timezone.utc) - timedelta(days=settings.panel_audit_keep_days)
+    accounts.forget_audit(kept_since.isoformat(timespec="microseconds"))
     _greet(accounts, f"http://{address}")
     database.close()  # the process that serves is another one: it opens its own
     _Server(settings, address, lock).run()

@@ -232,3 +232,11 @@ def test_the_page_speaks_the_reader_s_language(anonymous: FlaskClient) -> None:
     assert anonymous.post("/preferences", data=form).headers["Location"] == "/login"
     chosen = anonymous.get("/login", headers={"Accept-Language": "fr"}).get_data(as_text=True)
     assert '<html lang="en" data-theme="dark"' in chosen
+
+
+def test_the_audit_log_is_kept_for_a_time_only(opened: Panel) -> None:
+    for name in ("old", "new"):
+        opened.accounts.record("sign in", name, "127.0.0.1")
+    between = opened.accounts.audit_entries()[0].at
+    assert opened.accounts.forget_audit(between) == 1
+    assert [entry.who for entry in opened.accounts.audit_entries()] == ["new"]

@@ -32,6 +32,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from services.accounts import SCOPES, SHORTEST_PASSWORD
 from services.errors import ServiceError
+from web.mistakes import wants_json
 from web.panel import panel
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -93,7 +94,7 @@ def guard() -> AnyResponse | None:
             csrf.protect()
         return None
     if g.actor is None:
-        if request.path.startswith("/api/") or request.headers.get("Authorization"):
+        if wants_json() or request.headers.get("Authorization"):
             abort(401)
         if request.headers.get("HX-Request"):
             return Response(status=204, headers={"HX-Redirect": url_for("access.login")})

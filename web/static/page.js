@@ -15,7 +15,10 @@ export function post(url, fields = {}) {
   return fetch(url, { method: "POST", headers: { "X-CSRFToken": token }, body: new URLSearchParams(fields) });
 }
 
-const zone = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "short", timeStyle: "medium" });
+// The page's language as the reader's own country writes dates.
+const { lang } = document.documentElement;
+const country = navigator.languages.find((each) => each.startsWith(lang)) ?? lang;
+const zone = new Intl.DateTimeFormat(country, { dateStyle: "short", timeStyle: "medium" });
 
 export function showMoments(root = document) {
   for (const each of root.querySelectorAll("time[data-moment]")) {

@@ -61,7 +61,7 @@ function told(parcel) {
   const amount = `${bytes(parcel.sent)} / ${bytes(parcel.total)}`;
   const files = parcel.isFolder ? `${parcel.filesDone} / ${parcel.items.length} ${words.files}` : "";
   const { speed } = parcel;
-  const pace = speed ? `${bytesPerSecond(speed)} · ${seconds((parcel.total - parcel.sent) / speed)} ${words.left}` : "";
+  const pace = speed ? `${bytesPerSecond(speed)} · ${words.left.replace("{time}", seconds((parcel.total - parcel.sent) / speed))}` : "";
   const states = { waiting: [words.waits], going: [amount, files, pace], lost: [amount, words.lost], failed: [amount, files], done: [bytes(parcel.total), files, words.done] };
   return (states[parcel.state] ?? []).filter(Boolean).join(" · ");
 }
