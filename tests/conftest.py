@@ -59,16 +59,21 @@ def as_one_who_needs_rights() -> list[str]:
 @pytest.fixture
 def places(tmp_path: Path) -> dict[str, str]:
     """An environment whose every folder is below the test's own."""
+    return environment_below(tmp_path)
+
+
+def environment_below(folder: Path) -> dict[str, str]:
+    """Return an environment whose every folder is below one, without what a person set."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("STEP", "LEMONFOX", "AUDIO"))},
-        "DERUSH_ENV_FILE": str(tmp_path / "no.env"),
-        "PROJECTS_DIR": str(tmp_path / "projets_extraits"),
-        "OUTPUT_DIR": str(tmp_path / "output"),
-        "ARCHIVES_DIR": str(tmp_path / "archives"),
-        "LOGS_DIR": str(tmp_path / "logs"),
-        "DATA_DIR": str(tmp_path / "data"),
-        "UPLOADS_DIR": str(tmp_path / "uploads"),
-        "CACHE_ROOT_DIR": str(tmp_path),
+        "DERUSH_ENV_FILE": str(folder / "no.env"),
+        "PROJECTS_DIR": str(folder / "projets_extraits"),
+        "OUTPUT_DIR": str(folder / "output"),
+        "ARCHIVES_DIR": str(folder / "archives"),
+        "LOGS_DIR": str(folder / "logs"),
+        "DATA_DIR": str(folder / "data"),
+        "UPLOADS_DIR": str(folder / "uploads"),
+        "CACHE_ROOT_DIR": str(folder),
         "STEP1_MIN_SIZE_MB": "0",  # what tests deliver is tiny
     }
 

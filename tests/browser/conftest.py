@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.conftest import REPOSITORY, missing, wait_until
 
@@ -30,6 +31,7 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         missing("Debian's chromium")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
@@ -77,17 +79,26 @@ class Server:
             self.process.wait(20)
 
 
-@pytest.fixture
-def server(places: dict[str, str], tmp_path: Path) -> Iterator[Server]:
+@contextmanager
+def serving(places: dict[str, str], folder: Path) -> Iterator[Server]:
+    """Serve a panel; what it lets a person look through is below `folder`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-    places["UPLOADS_DIR"] = str(tmp_path / "uploads")
-    places["BROWSE_ROOTS"] = str(tmp_path)
-    made = Server(places, port, tmp_path / "panel.log")
-    made.start()
-    yield made
-    made.end()
-    made.end(signal.SIGKILL)
+    places["UPLOADS_DIR"] = str(folder / "uploads")
+    places["BROWSE_ROOTS"] = str(folder)
+    made = Server(places, port, folder / "panel.log")
+    try:
+        made.start()
+        yield made
+        made.end()
+    finally:
+        made.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def server(places: dict[str, str], tmp_path: Path) -> Iterator[Server]:
+    with serving(places, tmp_path) as made:
+        yield made
 
 
 @dataclass
@@ -145,14 +156,15 @@ def new_page(chromium: Browser, server: Server) -> Iterator[NewPage]:
 def page(new_page: NewPage, server: Server) -> Page:
     """A page of a browser that is signed in."""
     made = new_page()
-    made.goto(server.link)
-    made.get_by_role("link", name="Not now").click()
-    made.wait_for_url("**/")
+    sign_in(server, made)
     return made
 
 
-def sign_in_again(server: Server, page: Page) -> None:
+def sign_in(server: Server, page: Page) -> None:
+    """Follow the link that the server's start printed; it works once."""
     page.goto(server.link)
+    page.get_by_role("link", name="Not now").click()
+    page.wait_for_url("**/")
 
 
 def eventually(condition: Callable[[], object], seconds: float = 20, what: str = "the condition") -> None:

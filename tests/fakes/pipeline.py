@@ -33,6 +33,7 @@ def main(step_id: str) -> int:
     parser = step_parser(step_id, __doc__)
     if step_id == "STEP1":
         parser.add_argument("--source-dir", type=Path, action="append")
+        parser.add_argument("--min-size", type=float)
     if step_id == "STEP5":
         parser.add_argument("--tracking-engine")
     find: dict[str, Callable[[Project], Iterable[Item]]] = {"STEP2": originals_of, "STEP7": project_itself}

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import fields
 from datetime import datetime, timedelta, timezone
@@ -98,6 +99,14 @@ def test_an_execution_comes_back_as_it_was_saved(store: Store) -> None:
     assert store.get(full.id) == full
     unset = {f.name for f in fields(Execution) if not getattr(full, f.name) and f.name != "number"}
     assert not unset, "the test has forgotten a field"
+
+
+def test_of_many_who_add_a_run_of_one_id_one_does(store: Store) -> None:
+    run = a_run()
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda _: store.add(a_run(id=run.id), an_event(run, "run_queued")), range(16)))
+    assert sorted(added) == [False] * 15 + [True]
+    assert ids(store.runs()) == [run.id] and len(store.events_after(run.id, 0)) == 1
 
 
 @pytest.mark.parametrize("text", HOSTILE)
