@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -39,13 +40,25 @@ from services.stages import Stage, stages_of
 PATIENCE = 20.0
 """Seconds that the steps have for their answers."""
 _MOST_FAILURES = 50
+_AT_ONCE = threading.BoundedSemaphore(2)
+"""Each asks up to seven processes: a panel must not be brought down by people who look ahead."""
 
 
 def preview(store: Store, settings: Settings, plan: Plan, options: Options, seconds: float = PATIENCE) -> Preview:
     """Return what carrying out a plan in this way would do; the steps are given so many seconds to say it.
 
-    What keeps the run from being carried out is told as refusals, not raised.
+    What keeps the run from being carried out is told as refusals, not raised. Raises ServiceError previews_busy when others
+    in this process look ahead for longer than that.
     """
+    if not _AT_ONCE.acquire(timeout=seconds):
+        raise ServiceError("previews_busy", "Others are looking ahead at this moment.", "Try again in a few seconds.")
+    try:
+        return _preview(store, settings, plan, options, seconds)
+    finally:
+        _AT_ONCE.release()
+
+
+def _preview(store: Store, settings: Settings, plan: Plan, options: Options, seconds: float) -> Preview:
     stages = stages_of(plan)
     finder = Finder(settings, options, seconds)
     flow, inputs = new_flow(stages, finder, force=options.force), Inputs()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from config.catalog import steps
+from config.settings import read_settings
+from services import previews
+from services.database import open_database
+from services.errors import ServiceError
+from services.executions import Store
 from services.flow import Flow, Outcome, Task
 from services.forecasts import Forecast, artefact_bytes, states_of
 from services.history import Pace
@@ -225,3 +231,19 @@ def test_the_schema_is_the_models() -> None:
     schema = json.loads((REPOSITORY / "docs/schemas/preview.json").read_text())
     assert schema == Preview.model_json_schema(mode="serialization")
     jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_who_looks_ahead_waits_for_those_before_and_not_for_ever(tmp_path: Path) -> None:
+    """Two look ahead at once in a process; their places are free again after, whatever came of them."""
+    settings = read_settings({"DATA_DIR": str(tmp_path), "PROJECTS_DIR": str(tmp_path / "projects")})
+    store = Store(open_database(tmp_path, None))
+    plan = make_plan(workflows()["full"], objective="test", files=[str(tmp_path / "nothing")], steps=["STEP6"])
+    for _place in range(2):
+        previews._AT_ONCE.acquire()
+    with pytest.raises(ServiceError) as refused:
+        previews.preview(store, settings, plan, Options(), seconds=0.05)
+    assert refused.value.code == "previews_busy" and refused.value.remedy
+    for _place in range(2):
+        previews._AT_ONCE.release()
+    for _time in range(3):
+        assert previews.preview(store, settings, plan, Options(), seconds=20).refusals
