@@ -141,9 +141,9 @@ def overflow(page: Page) -> int:
 
 def test_every_page_shows_its_data_without_scripts(stage: Stage, open_page: NewPage, new_page: NewPage) -> None:
     plain = open_page(java_script_enabled=False)
-    for path in PAGES:
+    for path, words in PAGES.items():
         go(plain, stage, path)
-        expect(plain.get_by_role("main")).to_contain_text(stage.path(PAGES[path]), use_inner_text=True)
+        expect(plain.get_by_role("main")).to_contain_text(stage.path(words), use_inner_text=True)
         expect(plain.get_by_role("heading", level=1)).to_have_count(1)
     login = new_page(java_script_enabled=False)
     login.goto("/login")
