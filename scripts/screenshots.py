@@ -33,7 +33,7 @@ from services.executions import Execution, Store
 
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 THEMES = ("light", "dark")
-PATIENCE = 150
+PATIENCE = 200
 
 
 @dataclass(frozen=True)
