@@ -148,7 +148,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "warning",
             "proc_name": "derush-panel",
             "control_socket_disable": True,
-            "post_worker_init": lambda worker: sse.close_when_not(lambda: worker.alive),
+            # A killed master tells its worker nothing: streams that went on would keep it, and the data, for ever.
+            "post_worker_init": lambda worker: sse.close_when_not(lambda: worker.alive and os.getppid() == worker.ppid),
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
