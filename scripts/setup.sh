@@ -2,9 +2,10 @@
 # Build what is missing of the virtual environments: all four, or those that are named.
 # Safe to interrupt and to repeat; when nothing is missing it takes a moment.
 #
-#   scripts/setup.sh [--dev] [env|transnet_env|audio_env|tracking_env …]
+#   scripts/setup.sh [--dev] [--again] [env|transnet_env|audio_env|tracking_env …]
 #
-# --dev adds what the tests need. PYTHON names the Python to build from (3.10 to 3.14).
+# --dev adds what the tests need. --again builds anew, whatever is there.
+# PYTHON names the Python to build from (3.10 to 3.14).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 installer=envs/.installer

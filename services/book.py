@@ -16,7 +16,7 @@ from services.errors import ServiceError
 from services.executions import Event, Execution, Store, new_id, utc_now
 from services.flow import Flow, Outcome, Task
 from services.stages import Stage
-from services.statuses import check_transition
+from services.statuses import ACTIVE, check_transition
 
 FLUSH_SECONDS = 0.25
 HEARTBEAT_SECONDS = 2.0
@@ -25,6 +25,8 @@ REST_SECONDS = 1.0
 LONGEST_LOCK = 60.0
 """Seconds that another process may keep the database before the run gives up: it goes on working meanwhile."""
 _MOST_ROWS_WAITING = 5000
+_FINAL = frozenset({"counts", "exit_code"})
+"""Figures of a run that are true only while it is over."""
 
 _STATUS = {
     "done": "succeeded", "up_to_date": "succeeded", "failed": "failed", "skipped": "skipped", "cancelled": "cancelled",
@@ -84,6 +86,7 @@ class Book:
     def begun(self) -> None:
         """Note that a supervisor took the run up."""
         self.run.ended_at, self.run.error = None, None
+        self.run.metrics = {name: value for name, value in self.run.metrics.items() if name not in _FINAL}
         self._say("run_started", self.run, **(self.run.owner or {}))
 
     def row_of(self, task: Task) -> Execution:
@@ -202,7 +205,7 @@ class Book:
         for task in flow.tasks.values():
             statuses[task.stage.id].add(task.outcome.status if task.outcome else "open")
         for stage_id, row in self._steps.items():
-            if not flow.may_get_more(stage_id) and row.status in {"queued", "running"}:
+            if not flow.may_get_more(stage_id) and row.status in ACTIVE:
                 self._end_step(row, statuses[stage_id])
 
     def _end_step(self, row: Execution, statuses: set[str]) -> None:

@@ -6,7 +6,8 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from services.errors import ServiceError
@@ -94,23 +95,25 @@ class Broadcast:
         """Return the status of a run, worked out at most once in STATUS_SECONDS. Raises ServiceError no_such_execution."""
         return self._statuses.get(run_id, lambda: global_status(self._store, run_id))
 
-    def _listening(self) -> _Listening:
-        return _Listening(self._join, self._leave)
-
-    def _join(self) -> tuple[int, int]:
+    @contextmanager
+    def _listening(self) -> Iterator[tuple[int, int]]:
+        """Count as a listener, from this position on."""
         with self._news:
-            self._listeners += 1
             if self._thread is None:
                 self._last_id = self._store.newest_event_id()
-                self._thread = threading.Thread(target=self._look, name="broadcast", daemon=True)
-                self._thread.start()
-            return self._number, self._last_id
-
-    def _leave(self) -> None:
-        with self._news:
-            self._listeners -= 1
+                thread = threading.Thread(target=self._look, name="broadcast", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._listeners += 1
+            began = self._number, self._last_id
+        try:
+            yield began
+        finally:
+            with self._news:
+                self._listeners -= 1
 
     def _position(self) -> tuple[int, int]:
+        """Return the number of the last batch, and the id of the newest event in it."""
         with self._news:
             return self._number, self._last_id
 
@@ -152,20 +155,6 @@ class Broadcast:
             self._last_id = found[-1].id
             self._batches.append(Batch(self._number, self._last_id, texts))
             self._news.notify_all()
-
-
-@dataclass
-class _Listening:
-    """A listener, from `with` to its end."""
-
-    join: Callable[[], tuple[int, int]]
-    leave: Callable[[], None]
-
-    def __enter__(self) -> tuple[int, int]:
-        return self.join()
-
-    def __exit__(self, *_ending: object) -> None:
-        self.leave()
 
 
 def encode(events: Sequence[Event]) -> bytes:

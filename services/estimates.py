@@ -1,7 +1,8 @@
 """How far a run is, and how long it will still take: arithmetic on what its tasks amount to.
 
 A task weighs what one of its step takes on average. Work that is not there yet is expected: every archive and original
-that is still to be worked on will bring something to the steps after it.
+that is still to be worked on will bring something to the steps after it. Done is what was asked for and has ended well:
+what failed, was skipped or cancelled is not, nor is what it would have brought.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from dataclasses import dataclass, field, replace
 
 from services.history import Figures
 from services.stages import Stage, closure
-from services.statuses import SETTLED
+from services.statuses import ACTIVE, SETTLED
 
+GOOD = frozenset({"succeeded", "accepted"})
+"""The statuses of work that is done, or taken as done by a person."""
+_MOST_UNFINISHED = 0.99
 COMMAND_SECONDS = 1.0
 """What a check or another command weighs: they are short beside the steps."""
 _LEAST_SECONDS = 0.001
@@ -27,8 +31,9 @@ class Tally:
     """The tasks of a stage, each by its last attempt.
 
     `parts` is how much of those at work is done, from 0 to 1, added up; `brought` how many another task brought;
-    `expected` how many are still to come. `measured` tasks were really done and took `measured_seconds`; `spent` is
-    what the stage has cost so far: work that was up to date cost nothing.
+    `expected` how many are still to come, `lost` how many never will: what would have brought them did not end well.
+    `measured` tasks were really done and took `measured_seconds`; `spent` is what the stage has cost so far: work that was
+    up to date cost nothing.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -36,6 +41,7 @@ class Tally:
     brought: int = 0
     further: int = 0
     expected: int = 0
+    lost: int = 0
     measured: int = 0
     measured_seconds: float = 0.0
     spent: float = 0.0
@@ -52,9 +58,14 @@ class Tally:
         return sum(self.counts.values()) + self.expected
 
     @property
+    def done(self) -> float:
+        """How many are done, in parts of tasks."""
+        return sum(self.counts.get(status, 0) for status in GOOD) + self.parts
+
+    @property
     def progress(self) -> float:
-        """How much of the stage is done, from 0 to 1."""
-        return min(1.0, (self.over + self.parts) / self.total) if self.total else 0.0
+        """How much of what came to the stage, or will, is done, from 0 to 1."""
+        return min(1.0, self.done / self.total) if self.total else 0.0
 
     @property
     def left(self) -> float:
@@ -92,9 +103,11 @@ def with_expected(tallies: Mapping[str, Tally], stages: Mapping[str, Stage]) -> 
         if bringer := _bringer(stage, stages):
             before, own = found[bringer], found[stage.id]
             waiting = before.total - before.over
-            lost = sum(before.counts.get(status, 0) for status in SETTLED - {"succeeded"})
-            missing = min(waiting, before.total - lost - own.brought)
-            found[stage.id] = replace(own, expected=max(0, missing))
+            without = sum(before.counts.get(status, 0) for status in SETTLED - {"succeeded"})
+            expected = max(0, min(waiting, before.total - without - own.brought))
+            failed = before.lost + sum(before.counts.get(status, 0) for status in SETTLED - GOOD)
+            lost = max(0, min(failed, before.lost + before.total - own.brought - expected))
+            found[stage.id] = replace(own, expected=expected, lost=lost)
     return found
 
 
@@ -123,10 +136,21 @@ def weights(
 
 
 def progress(tallies: Mapping[str, Tally], seconds: Mapping[str, float]) -> float:
-    """Return how much of the whole is done, from 0 to 1; `seconds` are the weights."""
-    whole = sum(seconds[stage_id] * own.total for stage_id, own in tallies.items())
-    left = sum(seconds[stage_id] * own.left for stage_id, own in tallies.items())
-    return (whole - left) / whole if whole else 0.0
+    """Return how much of all the work that was asked for is done, from 0 to 1; `seconds` are the weights."""
+    whole = sum(seconds[stage_id] * (own.total + own.lost) for stage_id, own in tallies.items())
+    done = sum(seconds[stage_id] * own.done for stage_id, own in tallies.items())
+    return min(1.0, done / whole) if whole else 0.0
+
+
+def as_told(share: float, status: str) -> float:
+    """Return how much of a run of this status is told to be done, when so much of its work is.
+
+    All of it when it came to a good end, whatever a person left out of it; never all when it came to another one: then
+    at most 0.99, for 0.999 may be shown rounded.
+    """
+    if status in GOOD:
+        return 1.0
+    return share if status in ACTIVE else min(share, _MOST_UNFINISHED)
 
 
 def remaining_seconds(tallies: Mapping[str, Tally], seconds: Mapping[str, float], elapsed: float) -> float | None:

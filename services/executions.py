@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, delete, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Insert, delete, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
@@ -102,9 +102,25 @@ class Store(History):
 
     def change(self, execution_id: str, from_status: Collection[str], **values: Any) -> bool:
         """Set columns of an execution if its status is one of `from_status`; tell whether it was."""
-        return self._update(
-            update(Execution).where(Execution.id == execution_id, Execution.status.in_(from_status)).values(**values)
+        return self._update(_change(execution_id, from_status, values))
+
+    def end_run(self, run_id: str, from_status: Collection[str], status: str, reason: str, **values: Any) -> bool:
+        """End a run that nobody carries out, if its status is one of `from_status`, and say so; tell whether it was.
+
+        What of it was at work is interrupted. `values` are further columns; it ended now unless they tell when.
+        """
+        now = utc_now()
+        columns = {"status": status, "ended_at": now, "owner": None, "workers": [], "held": None, **values}
+        cut_short = (Execution.run_id == run_id, Execution.kind != "run", Execution.status == "running")
+        event = Event(
+            run_id=run_id, execution_id=run_id, at=now, event="run_ended", data={"status": status, "reason": reason}
         )
+        with self._database.begin() as connection:
+            if not _is_changed(connection, _change(run_id, from_status, columns)):
+                return False
+            connection.execute(update(Execution).where(*cut_short).values(status="interrupted"))
+            connection.execute(insert(Event), _event_row(event))
+        return True
 
     def compact(self, before: str) -> int:
         """Delete the events of runs that ended before a time, but for each run's last `run_ended`; return how many.
@@ -141,7 +157,16 @@ class Store(History):
 
     def _update(self, statement: Any) -> bool:
         with self._database.begin() as connection:
-            return bool(connection.execute(statement).rowcount == 1)
+            return _is_changed(connection, statement)
+
+
+def _change(execution_id: str, from_status: Collection[str], values: Mapping[str, Any]) -> Any:
+    is_so = (Execution.id == execution_id, Execution.status.in_(from_status))
+    return update(Execution).where(*is_so).values(**values)
+
+
+def _is_changed(connection: Connection, statement: Any) -> bool:
+    return bool(connection.execute(statement).rowcount == 1)
 
 
 def _insert(dialect: str) -> Any:

@@ -48,10 +48,11 @@ class Task:
     item: WorkItem
     project: str | None
     number: int
-    brought_by: Task | None = None
-    after: dict[Task, None] = field(default_factory=dict)
-    needs: set[Task] = field(default_factory=set)
-    needed_by: list[Task] = field(default_factory=list)
+    # The graph itself is left out of what stands in an unexpected error: from one task it leads to all others.
+    brought_by: Task | None = field(default=None, repr=False)
+    after: dict[Task, None] = field(default_factory=dict, repr=False)
+    needs: set[Task] = field(default_factory=set, repr=False)
+    needed_by: list[Task] = field(default_factory=list, repr=False)
     attempt: int = 1
     force: bool = False
     is_running: bool = False
@@ -179,7 +180,7 @@ class Flow:
         """Take a failure as it is: what was skipped because of it is open again, and returned."""
         assert task.outcome is not None
         task.outcome = replace(task.outcome, status="accepted")
-        skipped = [later for later in task.needed_by if later.outcome and later.outcome.status == "skipped"]
+        skipped = [later for later in self.followers(task) if later.outcome and later.outcome.status == "skipped"]
         return self._open_again(skipped, force=False)
 
     def _open_again(self, tasks: Iterable[Task], *, force: bool) -> list[Task]:
@@ -344,7 +345,7 @@ class Flow:
         bad = [task for task in earlier if task.outcome and not task.outcome.is_good]
         if stage.is_check:
             work = [task for task in earlier if not task.stage.is_check]
-            return "there is nothing to check" if not work else f"{len(bad)} tasks were not done" if bad else None
+            return "there is nothing to check" if not work else _not_done(len(bad)) if bad else None
         losses = [task.loss for task in bad if task.loss]
         return losses[0] if losses and len(losses) == len(earlier) else None
 
@@ -370,3 +371,7 @@ class Flow:
             return
         order = self._projects.get(task.project, 0)
         heapq.heappush(self._ready[task.stage.id], (order, -task.item.size, task.number, task))
+
+
+def _not_done(count: int) -> str:
+    return f"{count} task{' was' if count == 1 else 's were'} not done"

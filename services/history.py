@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Text, case, func, literal, or_, select, tuple_, type_coerce
+from sqlalchemy import ColumnElement, Select, Subquery, Text, case, func, literal, or_, select, tuple_, type_coerce
 from sqlalchemy.orm import Session
 
 from config.contract import Exit
@@ -36,6 +36,16 @@ class Figures:
     parts: float
     brought: int
     further: int
+
+
+class Again(NamedTuple):
+    """How many tasks of a run were done again: `retried` had failed, `redone` had not.
+
+    Those come after a task that was done again, or a person wanted them anew. Where both was so, a task counts in both.
+    """
+
+    retried: int
+    redone: int
 
 
 class Part(NamedTuple):
@@ -82,6 +92,12 @@ class History:
         found = select(Execution).where(Execution.id.in_([storable(each) for each in execution_ids]))
         return self._executions(found.order_by(Execution.number)) if execution_ids else []
 
+    def run_of(self, execution_id: str) -> Execution:
+        """Return the run that an execution is part of; a run is part of itself. Raises ServiceError no_such_execution."""
+        run_id = select(Execution.run_id).where(Execution.id == storable(execution_id)).scalar_subquery()
+        found = self._executions(select(Execution).where(Execution.id == run_id))
+        return found[0] if found else _raise_missing(execution_id)
+
     def find(self, text: str) -> Execution:
         """Return the execution with an id, with the only id that begins so (`exec_` may be left out), or the `last` run.
 
@@ -104,7 +120,7 @@ class History:
         return found[0] if found else _raise_missing(text)
 
     def runs(
-        self, limit: int = 50, before: str | None = None, status: Sequence[str] = (), text: str | None = None
+        self, limit: int = 50, before: str | None = None, status: Collection[str] = (), text: str | None = None
     ) -> list[Execution]:
         """Return runs, newest first. `before` is the id of the last run of the page before this one.
 
@@ -144,6 +160,18 @@ class History:
         grouped = _of_last_attempts(select(*alike, func.count(), *sums).group_by(*alike), run_id)
         with self._database.reading() as connection:
             return [Figures(*row) for row in connection.execute(grouped)]
+
+    def done_again(self, run_id: str) -> Again:
+        """Return how many tasks of a run were done again, by what came of them before."""
+        task, tried = Execution, _tried_again(run_id)
+        is_earlier = (task.run_id == storable(run_id), task.kind == "task", task.attempt < tried.c.attempt)
+        had_failed = task.status == "failed"
+        found = select(task.stage, task.subject, had_failed.label("had_failed")).join(tried, _same_task(tried))
+        of_each = found.where(*is_earlier).distinct().subquery()
+        counted = select(of_each.c.had_failed, func.count()).group_by(of_each.c.had_failed)
+        with self._database.reading() as connection:
+            counts = {bool(failed): count for failed, count in connection.execute(counted)}
+        return Again(counts.get(True, 0), counts.get(False, 0))
 
     def steps(self, run_id: str) -> list[Execution]:
         """Return the steps of a run, in the order in which they were created."""
@@ -214,13 +242,10 @@ class History:
 
     def mean_seconds(self, steps: Iterable[str], limit: int = 300) -> dict[str, float]:
         """Return how many seconds a task took on average, by step, over each step's `limit` newest that were really done."""
-        done = Execution.outcome == literal("done", literal_execute=True)
-        is_task = Execution.kind == literal("task", literal_execute=True)
         found: dict[str, float] = {}
         with self._database.reading() as connection:
             for step in steps:
-                newest = select(Execution.seconds).where(is_task, done, Execution.step == step)
-                recent = newest.order_by(Execution.ended_at.desc()).limit(limit).subquery()
+                recent = _newest_done(select(Execution.seconds), step, limit).subquery()
                 mean = connection.execute(select(func.avg(recent.c.seconds))).scalar()
                 if mean is not None:
                     found[step] = float(mean)
@@ -228,13 +253,10 @@ class History:
 
     def paces(self, steps: Iterable[str], limit: int = 300) -> dict[str, Pace]:
         """Return what tasks took, by step, over each step's `limit` newest that were really done."""
-        done = Execution.outcome == literal("done", literal_execute=True)
-        is_task = Execution.kind == literal("task", literal_execute=True)
         found: dict[str, Pace] = {}
         with self._database.reading() as connection:
             for step in steps:
-                newest = select(Execution.seconds, Execution.metrics).where(is_task, done, Execution.step == step)
-                rows = connection.execute(newest.order_by(Execution.ended_at.desc()).limit(limit)).all()
+                rows = connection.execute(_newest_done(select(Execution.seconds, Execution.metrics), step, limit)).all()
                 sized = [(seconds, metrics["item_bytes"]) for seconds, metrics in rows if metrics.get("item_bytes")]
                 found[step] = Pace(
                     tasks=len(rows),
@@ -250,18 +272,34 @@ class History:
             return list(session.scalars(statement))
 
 
+def _newest_done(statement: Any, step: str, limit: int) -> Any:
+    """Let a statement on executions see the `limit` newest tasks of a step that were really done."""
+    done = Execution.outcome == literal("done", literal_execute=True)
+    is_task = Execution.kind == literal("task", literal_execute=True)
+    return statement.where(is_task, done, Execution.step == step).order_by(Execution.ended_at.desc()).limit(limit)
+
+
 def _of_last_attempts(statement: Any, run_id: str) -> Any:
     """Let a statement on executions see a run's tasks only, each by its last attempt.
 
     Few tasks are tried more than once, as a rule: to look those up costs less than to put all attempts in order.
     """
-    task = Execution
+    task, tried = Execution, _tried_again(run_id)
     of_run = (task.run_id == storable(run_id), task.kind == "task")
+    is_last = task.attempt == func.coalesce(tried.c.attempt, 1)
+    return statement.outerjoin(tried, _same_task(tried)).where(*of_run, is_last)
+
+
+def _tried_again(run_id: str) -> Subquery:
+    """The tasks of a run that were tried more than once, each with the number of its last attempt."""
+    task = Execution
+    of_run = (task.run_id == storable(run_id), task.kind == "task", task.attempt > 1)
     last = func.max(task.attempt).label("attempt")
-    again = select(task.stage, task.subject, last).where(*of_run, task.attempt > 1).group_by(task.stage, task.subject)
-    tried = again.subquery()
-    same = (tried.c.stage == task.stage) & (tried.c.subject == task.subject)
-    return statement.outerjoin(tried, same).where(*of_run, task.attempt == func.coalesce(tried.c.attempt, 1))
+    return select(task.stage, task.subject, last).where(*of_run).group_by(task.stage, task.subject).subquery()
+
+
+def _same_task(tried: Subquery) -> ColumnElement[bool]:
+    return (tried.c.stage == Execution.stage) & (tried.c.subject == Execution.subject)
 
 
 def _mentions(text: str) -> ColumnElement[bool]:

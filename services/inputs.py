@@ -23,7 +23,12 @@ _MOST_PLACES = 200
 """Places that one call of a script is asked about: a command line has its limits."""
 MOST_NAMED = 200
 """Of the files that were left out, how many a run's record names; its events name them all."""
-WHY = {"too_small": "too small", "other_kind": "of another kind"}
+WHY = {
+    "too_small": "too small",
+    "other_kind": "of another kind",
+    "other_name": "of another name",
+    "still_arriving": "still being written",
+}
 """Why a delivered file is left out, by the code that STEP1 gives."""
 
 
@@ -43,7 +48,7 @@ class Input:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A delivered file that is not taken in: `form` is archive or video; why, as a code and a sentence."""
+    """A delivered file or folder that is not taken in: `form` is archive, video or folder; why, as a code and a sentence."""
 
     path: str
     form: str

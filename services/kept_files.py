@@ -92,14 +92,14 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def delivered(file: Kept, settings: Settings) -> Kept:
-    """Return where a file of a project is now: there, or where STEP7 moved it to."""
-    if file.place == "projects" and size_of(file, settings) is None:
-        for place in ("output", "fallback"):
-            moved = Kept(place, file.path)
-            if place in places(settings) and size_of(moved, settings) is not None:
-                return moved
-    return file
+def kept_now(path: object, settings: Settings) -> Kept | None:
+    """Return where a file that a step left is now: there, or where STEP7 moved it to; None when it is gone, or kept nowhere."""
+    file = kept(path, settings)
+    if file is None:
+        return None
+    moved = [place for place in ("output", "fallback") if file.place == "projects" and place in places(settings)]
+    candidates = [file, *(Kept(place, file.path) for place in moved)]
+    return next((each for each in candidates if size_of(each, settings) is not None), None)
 
 
 def size_of(file: Kept, settings: Settings) -> int | None:

@@ -21,7 +21,7 @@ from services.inputs import Finder, Inputs, left_out_record
 from services.listening import Listener, Result
 from services.options import Options
 from services.plans import Plan
-from services.preparation import fill, new_flow, require_prerequisites
+from services.preparation import fill, require_prerequisites
 from services.processes import identity
 from services.restoring import restore
 from services.stages import stages_of
@@ -38,13 +38,14 @@ MOST_URGENT = 100
 def record_run(store: Store, plan: Plan, options: Options, priority: int = 0, run_id: str | None = None) -> Execution:
     """Record a run that is to be carried out, by default under a new id; returns its row, queued.
 
+    It is this process's until another takes it over: if this one dies before, that is noticed at the next look.
     Raises ServiceError run_is_recorded when there is a run of that id already.
     """
     now = utc_now()
     run_id = run_id or new_id()
     run = Execution(
         id=run_id, run_id=run_id, kind="run", number=0, queued_at=now, status="queued", priority=priority,
-        plan=plan.record(), parameters=options.record(), message=plan.objective,
+        plan=plan.record(), parameters=options.record(), message=plan.objective, owner=identity(), heartbeat_at=now,
     )  # fmt: skip
     if not store.add(run, Event(run_id=run_id, execution_id=run_id, at=now, event="run_queued", data={})):
         raise ServiceError("run_is_recorded", f"{run_id} is recorded already.", f"`derush show {run_id}` shows it.")
@@ -139,7 +140,7 @@ class Run:
         assert book.run.plan is not None
         stages = stages_of(Plan.from_record(book.run.plan))
         finder = Finder(self._settings, self._options)
-        flow = new_flow(stages, finder, force=self._options.force)
+        flow = Flow(stages, finder, force=self._options.force)
         chosen = [stage.spec.id for stage in stages.values() if stage.spec]
         require_prerequisites(chosen, self._settings, self._options.arguments)
         rows = self._store.tree(self.id)
@@ -194,7 +195,7 @@ class Run:
         return Result(self.id, status="interrupted", exit_code=Exit.INTERRUPTED)
 
     def _never_claimed(self) -> Result:
-        if self._store.change(self.id, ["queued"], status="interrupted", owner=None):
+        if self._store.end_run(self.id, ["queued"], "interrupted", "interrupted before its turn"):
             return Result(self.id, status="interrupted", exit_code=Exit.INTERRUPTED)
         return Result(self.id, status=self._store.get(self.id).status, exit_code=Exit.SOME_FAILED)
 

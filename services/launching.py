@@ -166,7 +166,7 @@ def start(store: Store, settings: Settings, run: Execution) -> None:
     except OSError as error:
         message = f"The run cannot be started ({error.strerror}: {error.filename or 'a new process'})."
         failed = ServiceError("cannot_start", message, "Check LOGS_DIR, memory and disk, then start it again.")
-        store.change(run.id, ["queued"], status="failed", ended_at=utc_now(), error=failed.record())
+        store.end_run(run.id, ["queued"], "failed", "it could not be started", error=failed.record())
         raise failed from None
     with suppress(ServiceError):  # so that it is noticed at once if it dies; it says so itself, too
         store.change(run.id, ["queued"], owner=identity(pid), heartbeat_at=utc_now())

@@ -79,7 +79,7 @@ def rebuild(name: str, settings: Settings, store: Store) -> Job:
     if name == HOME_ENVIRONMENT:
         raise ServiceError(
             "home_environment", f"{name} is what the panel itself runs in: it cannot be replaced under it.",
-            f"Close the panel, remove {known[name].root}, and run `scripts/setup.sh {name}`.",
+            f"Close the panel, then run `derush envs rebuild {name}` in a shell.",
         )  # fmt: skip
     if active := [run.id for run in store.active_runs() if not is_orphan(run)]:
         raise ServiceError(

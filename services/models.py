@@ -84,6 +84,8 @@ class JsonText(TypeDecorator[Any]):
 # Ids and times are compared byte by byte, whatever the language of a PostgreSQL.
 _Key = String(40).with_variant(String(40, collation="C"), "postgresql")
 _EventId = BigInteger().with_variant(Integer(), "sqlite")
+HIGHEST_INTEGER, HIGHEST_BIG_INTEGER = 2**31 - 1, 2**63 - 1
+"""The highest numbers that these columns can be compared with."""
 
 
 def _one_of(column: str, accepted: tuple[str, ...]) -> CheckConstraint:
@@ -165,6 +167,11 @@ class Execution(Base, kw_only=True):
         Index("ix_executions_steps", "run_id", "number", **_only("kind = 'step'")),
         Index("ix_executions_again", "run_id", "stage", "subject", "attempt", **_only("kind = 'task' AND attempt > 1")),
     )
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a person paused this run: it starts nothing new until it is resumed."""
+        return self.held is not None and self.held.get("code") == "paused"
 
 
 class Event(Base, kw_only=True):

@@ -21,6 +21,8 @@ class Options:
     """Which delivered files are taken in: all, archives or videos."""
     min_size_mb: float | None = None
     """Delivered files smaller than this, in MB, are left out; None: as STEP1_MIN_SIZE_MB says."""
+    keywords: tuple[str, ...] = ()
+    """Only delivered files are taken in that have one of these in their name, or in that of a folder they lie in."""
 
     def arguments(self, step_id: str) -> list[str]:
         """Return the options as a step's script takes them."""
@@ -33,14 +35,16 @@ class Options:
     def filters(self) -> list[str]:
         """Return which delivered files are taken in, as STEP1's script takes it."""
         chosen = ["--kind", self.kind] if self.kind != "all" else []
+        chosen += [f"--keyword={word}" for word in self.keywords]  # a word may begin with a dash
         return chosen + (["--min-size", str(self.min_size_mb)] if self.min_size_mb is not None else [])
 
     def record(self) -> dict[str, Any]:
-        """Return the options as the store keeps them."""
-        return asdict(self)
+        """Return the options as the store keeps them, which is JSON."""
+        return {**asdict(self), "keywords": list(self.keywords)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Options:
         """Read the options back; what an older Derush did not know has its default."""
         known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in record.items() if name in known})
+        kept = {name: value for name, value in record.items() if name in known}
+        return cls(**{**kept, "keywords": tuple(kept.get("keywords", ()))})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from services.errors import CommandFailed, ServiceError
 from services.flow import Flow
 from services.inputs import Finder, Inputs, left_out_text, take_in
 from services.room import free_gigabytes
-from services.stages import Stage
 from services.worker import step_command
 
 DEMO_ARCHIVE = REPOSITORY / "samples" / "demo_rushes.zip"
@@ -58,11 +57,6 @@ def require_inputs(inputs: Sequence[Path], chosen: Sequence[str]) -> None:
             raise ServiceError("no_input", f"{path} does not exist.", "Check the path.", Exit.USAGE)
 
 
-def new_flow(stages: Mapping[str, Stage], finder: Finder, *, force: bool) -> Flow:
-    """Return a flow of these stages that asks the steps' scripts what there is to do."""
-    return Flow(stages, finder, force=force)
-
-
 def fill(flow: Flow, finder: Finder, settings: Settings, say: Callable[[str], None]) -> Inputs:
     """Take in what the stages' files hold; where no stage names any, every project there is.
 
@@ -89,7 +83,8 @@ def require_work(flow: Flow, inputs: Inputs, settings: Settings) -> None:
     if inputs.left_out:
         raise ServiceError(
             "nothing_found", f"Nothing to work on was found in {where} ({left_out_text(inputs.left_out)}).",
-            "--min-size 0 takes the smallest, --kind all takes both archives and videos.", Exit.USAGE,
+            "--min-size 0 takes the smallest, --kind all takes both archives and videos; what is still being written, run "
+            "again for once it is there.", Exit.USAGE,
         )  # fmt: skip
     raise ServiceError(
         "nothing_found", f"Nothing to work on was found in {where}.",

@@ -18,13 +18,13 @@ from config.settings import Settings
 from services.asking import Answers, Asking
 from services.errors import ServiceError
 from services.executions import Store
-from services.flow import Task
+from services.flow import Flow, Task
 from services.forecasts import AHEAD, Forecast, artefact_bytes, states_of
 from services.inputs import Finder, Inputs, take_in
 from services.options import Options
 from services.plans import Plan
 from services.pools import COMMAND_TAKES, pools_of, takes
-from services.preparation import new_flow, require_inputs, require_room, require_work
+from services.preparation import require_inputs, require_room, require_work
 from services.responses import (
     LeftOutInput,
     Preview,
@@ -61,7 +61,7 @@ def preview(store: Store, settings: Settings, plan: Plan, options: Options, seco
 def _preview(store: Store, settings: Settings, plan: Plan, options: Options, seconds: float) -> Preview:
     stages = stages_of(plan)
     finder = Finder(settings, options, seconds)
-    flow, inputs = new_flow(stages, finder, force=options.force), Inputs()
+    flow, inputs = Flow(stages, finder, force=options.force), Inputs()
     refusals: list[Refusal] = []
     with Asking(stages.values(), settings, options) as asking:
         try:

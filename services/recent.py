@@ -21,13 +21,16 @@ class Recent(Generic[Key, Value]):
         self._makers: dict[Key, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Return the value of a key, made anew when it is too old. What `make` raises is raised."""
+    def get(self, key: Key, make: Callable[[], Value], seconds: float | None = None) -> Value:
+        """Return the value of a key, made anew when it is too old. What `make` raises is raised.
+
+        `seconds` is how old it may be where that is not as for the others.
+        """
         with self._lock:
             maker = self._makers.setdefault(key, threading.Lock())
         with maker:
             known = self._values.get(key)
-            if known and time.monotonic() - known[0] < self._seconds:
+            if known and time.monotonic() - known[0] < (self._seconds if seconds is None else seconds):
                 return known[1]
             value = make()
             with self._lock:

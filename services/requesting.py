@@ -12,7 +12,7 @@ from typing import Literal
 from config.contract import Exit
 from config.settings import Settings
 from services.errors import ServiceError
-from services.executions import Execution, Store, utc_now
+from services.executions import Execution, Store
 from services.launcher import reopen
 from services.launching import start
 from services.statuses import ACTIVE
@@ -46,7 +46,7 @@ def meant(store: Store, named: Execution, step: str | None = None, video: str | 
 
     `step` may be a number. Raises ServiceError no_such_part when the run has nothing of that name.
     """
-    run = named if named.kind == "run" else store.get(named.run_id)
+    run = store.run_of(named.id)
     step_id = f"STEP{step}" if step and step.isdecimal() else step or None
     target = Target(None if named.kind == "run" else named.id, step_id, video or None, onwards, code or None)
     if not target.is_everything and not any(is_row_meant(row, target) for row in store.tree(run.id)):
@@ -93,7 +93,7 @@ def _require_sense(action: Action, run: Execution) -> None:
 
 
 def _cancel(store: Store, run: Execution, target: Target) -> Literal["asked", "cancelled"]:
-    if target.is_everything and store.change(run.id, _RESTING, status="cancelled", ended_at=utc_now()):
+    if target.is_everything and store.end_run(run.id, _RESTING, "cancelled", "cancelled by a person"):
         return "cancelled"
     if run.status not in ACTIVE:
         raise _not_going_on(run, "There is nothing to cancel.")

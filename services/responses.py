@@ -56,7 +56,8 @@ class StepStatus(_Response):
     """A step, or a command, of a run. Of several attempts at a task only the last counts.
 
     `stage` is the id of the task in the run's plan. `execution_id` is null until a supervisor took the run up. `total`
-    counts what is there and what earlier steps are expected to bring, `done` what has ended, well or not. `seconds` is
+    counts what is there and what earlier steps are expected to bring, `done` what has ended, well or not, `progress` what
+    has ended well. `seconds` is
     what its tasks took, added up, `remaining_seconds` what is left, side by side as now; null while the step does not work.
     `running` and `errors` hold the first ones; `error_count` counts them all.
     """
@@ -83,9 +84,11 @@ class StepStatus(_Response):
 class GlobalStatus(_Response):
     """A run as a whole. Times are UTC, ISO 8601 with offset; durations are seconds.
 
-    `progress` weighs each step by what its tasks cost. `elapsed_seconds` is the time that supervisors worked on the run.
+    `progress` is how much of the work that was asked for has ended well, each step weighed by what its tasks cost; 1 only
+    when all of it has, or the run succeeded without what a person cancelled. `elapsed_seconds` is the time that supervisors worked on the run.
     `remaining_seconds` is null while it cannot be told. `counts` are the last attempts of all tasks by status,
-    `attempts` how many attempts were made before those.
+    `attempts` how many attempts were made before those: `retried` tasks had failed, `redone` ones had ended well and were
+    done again with what comes before them, or because a person wanted that.
     """
 
     model_config = ConfigDict(
@@ -112,6 +115,8 @@ class GlobalStatus(_Response):
     remaining_seconds: float | None = Field(ge=0)
     counts: dict[Status, int]
     attempts: int = Field(ge=0)
+    retried: int = Field(ge=0)
+    redone: int = Field(ge=0)
     steps: tuple[StepStatus, ...]
     error: Failure | None
 
@@ -136,7 +141,7 @@ class PreviewInput(_Response):
 
 
 class LeftOutInput(_Response):
-    """A delivered file that is not taken in; why, as a code (`too_small`, `other_kind`) and a sentence."""
+    """Something delivered that is not taken in; why, as a code (too_small, other_kind, other_name, still_arriving) and a sentence."""
 
     path: str
     form: str

@@ -67,8 +67,7 @@ def steering_commands(run: Execution, *, has_failures: bool) -> list[str]:
     """Return the commands that make sense for a run as it is."""
     commands = [["status", run.id, *(["--watch"] if run.status in ACTIVE else [])], ["show", run.id]]
     if run.status in ACTIVE:
-        is_paused = (run.held or {}).get("code") == "paused"
-        commands += [["resume" if is_paused else "pause", run.id], ["cancel", run.id]]
+        commands += [["resume" if run.is_paused else "pause", run.id], ["cancel", run.id]]
     if run.status == "interrupted":
         commands += [["resume", run.id], ["cancel", run.id]]
     if has_failures:

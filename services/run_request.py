@@ -25,6 +25,7 @@ _TEXT = r"^[^\x00]*$"
 """What a path can hold. A lone surrogate (`\\ud800` in JSON) is no character, and matches no pattern."""
 MOST_INPUTS = 500
 PathText = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=_TEXT)]
+Keyword = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)]
 StepId = Annotated[str, Field(json_schema_extra={"enum": list(declared_steps())})]
 
 
@@ -72,6 +73,11 @@ class RunRequest(BaseModel):
         le=1e6,
         description="Smaller files are left out, and named; null: as STEP1_MIN_SIZE_MB says.",
     )
+    keywords: Annotated[tuple[Keyword, ...], Field(strict=False, max_length=20)] = Field(
+        default=(),
+        description="Only what has one of these in its name, or in that of a folder it lies in, is taken in; accents and "
+        "capitals do not count.",
+    )
     priority: int = Field(
         default=0, ge=-MOST_URGENT, le=MOST_URGENT, description="The higher comes first in the queue."
     )
@@ -90,7 +96,7 @@ class RunRequest(BaseModel):
         """How the run is done."""
         return Options(
             force=self.force, fail_fast=self.fail_fast, device=self.device, engine=self.engine, if_busy=self.if_busy,
-            kind=self.kind, min_size_mb=self.min_size_mb,
+            kind=self.kind, min_size_mb=self.min_size_mb, keywords=self.keywords,
         )  # fmt: skip
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
-from config.settings import Settings, origins
+from pydantic import BaseModel, ConfigDict
+
+from config.settings import Settings, SettingsError, load_settings, origins
 
 _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+@")
 
 
-@dataclass(frozen=True)
-class ShownSetting:
+class ShownSetting(BaseModel):
     """A setting: its value and default as text, empty where it is not set; `origin` is environment, file or default.
 
     Of a secret `value` is empty and `is_set` tells whether there is one. `next_value` is what a process that begins now
     reads, where that is something else: the `.env` file was changed since.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     about: str
@@ -27,6 +30,25 @@ class ShownSetting:
     is_secret: bool
     is_set: bool
     next_value: str | None
+
+
+class ShownSettings(BaseModel):
+    """The settings in the order they are declared. `problem` says what is wrong with them as they stand now, if anything is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: list[ShownSetting]
+    problem: str | None
+
+
+def settings_now(settings: Settings) -> ShownSettings:
+    """Return the settings of this process beside those that a process would read that begins now."""
+    problem, later = None, settings
+    try:
+        later = load_settings()
+    except SettingsError as error:
+        problem = str(error)
+    return ShownSettings(settings=shown_settings(settings, later), problem=problem)
 
 
 def shown_settings(settings: Settings, later: Settings) -> list[ShownSetting]:

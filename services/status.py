@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from services import estimates
 from services.estimates import Tally
 from services.executions import Execution, Store
+from services.history import Again
 from services.plans import Plan
 from services.responses import AtWork, Failure, GlobalStatus, ItemFailure, Reason, StepStatus
 from services.stages import Stage, closure, stages_of
-from services.statuses import ACTIVE
+from services.statuses import ACTIVE, SETTLED
 from services.survival import elapsed_seconds
 
 MOST_ITEMS = 10
@@ -54,12 +55,14 @@ def global_status(store: Store, execution_id: str, now: str | None = None) -> Gl
     counts = Counter[str]()
     for own in facts.tallies.values():
         counts.update(own.counts)
+    attempts = sum(own.further for own in facts.tallies.values())
+    again = store.done_again(run.id) if attempts else Again(0, 0)
     return GlobalStatus(
         execution_id=run.id,
         status=run.status,
         objective=run.plan["objective"] if run.plan else run.message,
         workflow=run.plan["workflow"] if run.plan else None,
-        progress=estimates.progress(facts.tallies, weights),
+        progress=estimates.as_told(estimates.progress(facts.tallies, weights), run.status),
         held=Reason(**_texts(run.held, "code", "message")) if run.held else None,
         queued_at=run.queued_at,
         started_at=run.started_at,
@@ -68,16 +71,16 @@ def global_status(store: Store, execution_id: str, now: str | None = None) -> Gl
         elapsed_seconds=elapsed,
         remaining_seconds=_remaining(facts, weights, elapsed),
         counts=dict(counts),
-        attempts=sum(own.further for own in facts.tallies.values()),
+        attempts=attempts,
+        retried=again.retried,
+        redone=again.redone,
         steps=tuple(_step(stage, facts, weights[stage.id]) for stage in facts.stages.values()),
         error=Failure(**_failure(run)) if run.error else None,
     )
 
 
 def _facts(store: Store, execution_id: str) -> _Facts:
-    run = store.get(execution_id)
-    if run.kind != "run":
-        run = store.get(run.run_id)
+    run = store.run_of(execution_id)
     stages = stages_of(Plan.from_record(run.plan)) if run.plan else {}
     figures = defaultdict(list)
     for part in store.figures(run.id):
@@ -94,7 +97,7 @@ def _remaining(facts: _Facts, weights: Mapping[str, float], elapsed: float) -> f
     """Return the seconds left; None where nobody knows them: before a run begins, while it is held, when it was cut short."""
     if facts.run.status == "running" and not facts.run.held:
         return estimates.remaining_seconds(facts.tallies, weights, elapsed)
-    return None if facts.run.status in {"queued", "running", "interrupted"} else 0.0
+    return 0.0 if facts.run.status in SETTLED else None
 
 
 def _step(stage: Stage, facts: _Facts, mean: float) -> StepStatus:

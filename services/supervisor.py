@@ -122,9 +122,9 @@ class Supervisor:
         self._book.step_counts(self._flow)
         if result.status == "interrupted":
             self._book.interrupted()
-        counts = Counter(task.outcome.status for task in result.tasks if task.outcome and task.stage.spec)
+        ends = (task.outcome.status if task.outcome else "interrupted" for task in result.tasks if task.stage.spec)
         error = next(iter(self._dispatch.given_up.values()), None) if result.status == "failed" else None
-        self._book.finish(result.status, seconds, error, {"counts": counts, "exit_code": int(result.exit_code)})
+        self._book.finish(result.status, seconds, error, {"counts": Counter(ends), "exit_code": int(result.exit_code)})
 
     def _verdict(self) -> tuple[str, int]:
         if self._interrupts:

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import suppress
 from datetime import datetime, timezone
 
-from services.executions import Event, Execution, Store, utc_now
+from services.errors import ServiceError
+from services.executions import Execution, Store, utc_now
 from services.processes import end_group, is_alive
 from services.statuses import ACTIVE
 
+SETTLE_SECONDS = 5.0
+"""How long a run that many look at may be shown as going on after its supervisor is gone."""
 STALE_SECONDS = 60.0
 """A supervisor on another machine that has given no sign for this long counts as gone; here its process is looked at."""
+
+
+class Orphans:
+    """Settles orphans for all who look at runs, at most once in SETTLE_SECONDS. Any thread may ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._turn = threading.Lock()
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Settle them if it is time. One thread does, and the others go on: a worker may take seconds to end."""
+        if time.monotonic() < self._next or not self._turn.acquire(blocking=False):
+            return
+        try:
+            with suppress(ServiceError):  # the next look does it
+                settle_orphans(self._store)
+        finally:
+            self._next = time.monotonic() + SETTLE_SECONDS
+            self._turn.release()
 
 
 def settle_orphans(store: Store) -> list[Execution]:
@@ -42,24 +68,13 @@ def _worked_seconds(run: Execution, until: str | None) -> float:
 
 
 def _settle(store: Store, run: Execution) -> bool:
-    """Take one run from the dead: the process that wins the conditional change does the rest."""
-    seconds = run.seconds + _worked_seconds(run, run.heartbeat_at)
+    """Take one run from the dead: it ended when it last gave a sign. False when somebody else was faster."""
+    last_sign = run.heartbeat_at or run.queued_at
     for worker in run.workers:
         end_group(worker, run.id)
-    if not store.change(run.id, ACTIVE, status="interrupted", workers=[], owner=None, held=None, seconds=seconds):
-        return False
-    rows = store.tree(run.id)
-    cut_short = [row for row in rows if row.kind != "run" and row.status == "running"]
-    for row in cut_short:
-        row.status = "interrupted"
-    store.save(cut_short, [_ended(row) for row in rows if row.kind == "run"])
-    return True
+    facts = {"ended_at": last_sign, "seconds": elapsed_seconds(run, last_sign)}
+    return store.end_run(run.id, ACTIVE, "interrupted", "its supervisor is gone", **facts)
 
 
-def _ended(run: Execution) -> Event:
-    facts = {"status": "interrupted", "reason": "its supervisor is gone"}
-    return Event(run_id=run.id, execution_id=run.id, at=utc_now(), event="run_ended", data=facts)
-
-
-def _seconds_since(time: str) -> float:
-    return (datetime.now(timezone.utc) - datetime.fromisoformat(time)).total_seconds()
+def _seconds_since(moment: str) -> float:
+    return (datetime.now(timezone.utc) - datetime.fromisoformat(moment)).total_seconds()

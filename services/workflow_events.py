@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -170,13 +170,22 @@ def _left_out(run: Execution) -> int:
     return int(run.metrics.get("left_out", {}).get("count", 0))
 
 
-def failures_in(events: Iterable[Event]) -> list[Event]:
-    """Return the events that tell a failure for good: work that will be tried again by itself has not failed yet."""
-    said = list(events)
-    tried_again = {
-        event.data.get("previous") for event in said if event.event == "task_retried" and "delay" in event.data
-    }
-    return [event for event in said if _is_failure(event) and event.execution_id not in tried_again]
+def failures_in(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield the events that tell a failure for good: work that will be tried again by itself has not failed yet.
+
+    `events` are all there are of SOURCES: that a task is tried again is said right after its end, in the same transaction.
+    """
+    failed: Event | None = None
+    for event in events:
+        if failed and not _is_tried_again(failed, event):
+            yield failed
+        failed = event if _is_failure(event) else None
+    if failed:
+        yield failed
+
+
+def _is_tried_again(failed: Event, then: Event) -> bool:
+    return then.event == "task_retried" and then.data.get("previous") == failed.execution_id and "delay" in then.data
 
 
 def _is_failure(event: Event) -> bool:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from services.errors import ServiceError
 from services.executions import Event, Execution, Store
 from services.recent import Recent
 from services.responses import GlobalStatus
 from services.statuses import ENDED
-from services.survival import settle_orphans
 from services.workflow_events import (
     SOURCES,
     RunEnding,
@@ -26,7 +23,6 @@ from services.workflow_events import (
 
 LOOK_SECONDS = 0.5
 """How old what is told of a run may be."""
-_SETTLE_SECONDS = 5.0
 _PAGE = 2_000
 _MOST_RUNS = 32
 
@@ -70,7 +66,6 @@ class WorkflowProgress:
         self._status = status
         self._looks = Recent[str, Look](LOOK_SECONDS)
         self._newest = Recent[str, str | None](LOOK_SECONDS)
-        self._settled = Recent[str, None](_SETTLE_SECONDS)
         self._errors: dict[str, _Errors] = {}
 
     def newest(self) -> str | None:
@@ -82,19 +77,12 @@ class WorkflowProgress:
         return self._looks.get(run_id, lambda: self._look(run_id))
 
     def _find_newest(self) -> str | None:
-        self._settled.get("", self._settle)
         active = self._store.active_runs()
         running = [run for run in active if run.status == "running"]
         found = running or active or self._store.runs(limit=1)
         return found[-1].id if found else None
 
-    def _settle(self) -> None:
-        """Notice the runs whose supervisor is gone: whoever watches must not be told that they go on."""
-        with suppress(ServiceError):  # the next look does it
-            settle_orphans(self._store)
-
     def _look(self, run_id: str) -> Look:
-        self._settled.get("", self._settle)
         status = self._status(run_id)
         run = self._store.get(run_id)
         if run.status not in ENDED or status.status not in ENDED:
@@ -103,13 +91,18 @@ class WorkflowProgress:
 
     def _errors_of(self, run: Execution) -> tuple[Said, ...]:
         """Read on in the run's events; one thread at a time does, for each run."""
-        known = self._errors.setdefault(run.id, _Errors())
-        while page := self._store.events_after(run.id, known.until, _PAGE, names=SOURCES):
-            known.until = page[-1].id
-            known.said += tuple(said for event in failures_in(page) if (said := self._error(event, run)))
+        read = replace(self._errors.get(run.id, _Errors()))  # a copy: what cannot be read to its end is read again
+        found = failures_in(self._read_on(run.id, read))
+        read.said += tuple(said for event in found if (said := self._error(event, run)))
+        self._errors[run.id] = read
         if len(self._errors) > _MOST_RUNS:
-            self._errors = {run.id: known}  # those of the others are read again if somebody asks
-        return known.said
+            self._errors = {run.id: read}  # those of the others are read again if somebody asks
+        return read.said
+
+    def _read_on(self, run_id: str, read: _Errors) -> Iterator[Event]:
+        while page := self._store.events_after(run_id, read.until, _PAGE, names=SOURCES):
+            yield from page
+            read.until = page[-1].id
 
     def _error(self, event: Event, run: Execution) -> Said | None:
         if event.event == "task_ended":

@@ -21,8 +21,7 @@ from rich.progress import (
 from rich.progress import Task as Bar
 from rich.text import Text
 
-from services.cli.status_view import plain
-from services.cli.style import OUTCOME_COLOURS, colour_of, is_news, name_of
+from services.cli.style import OUTCOME_COLOURS, colour_of, is_news, name_of, plain
 from services.flow import Flow, Task
 from services.stages import Stage
 

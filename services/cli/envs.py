@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,10 @@ from rich.table import Table
 
 from config.contract import Exit
 from config.settings import REPOSITORY, load_settings
-from services.cli.options import AsJson, Development, Names, console, named, report_problems
+from services.cli.options import AsJson, Development, Names, console, named, report_problems, to_person
 from services.environments import Environment, build_all, environments
 from services.errors import ServiceError
+from services.package_index import INSTALLER
 
 app = typer.Typer(no_args_is_help=True, help="The four virtual environments that steps run under.")
 
@@ -56,7 +58,7 @@ def envs_build(names: Names = None, dev: Development = False) -> int:
 def envs_rebuild(names: Names = None, dev: Development = False) -> int:
     """Build anew from the locks, whatever is there."""
     chosen = _chosen_environments(names)
-    if any(environment.root == Path(sys.prefix) for environment in chosen):
+    if any(environment.root.resolve() == Path(sys.prefix).resolve() for environment in chosen):
         _rebuild_from_outside([environment.name for environment in chosen], dev)
     build_all(chosen, dev, again=True)
     return Exit.OK
@@ -67,14 +69,17 @@ def _rebuild_from_outside(names: Sequence[str], dev: bool) -> NoReturn:
 
     Raises ServiceError no_installer.
     """
-    python = REPOSITORY / "envs" / ".installer" / "bin" / "python"
+    python = INSTALLER / "bin" / "python"
     if not python.is_file():
         raise ServiceError(
             "no_installer", f"{python} is not there, and `derush` cannot rebuild the environment it runs in.",
             "Run `scripts/setup.sh` first.",
         )  # fmt: skip
+    arguments = ["--again", *(["--dev"] if dev else []), *names]
+    command = shlex.join(["scripts/setup.sh", *arguments])
+    to_person.print(f"Should this not come to its end, `derush` is gone: `{command}` does it again.", soft_wrap=True)
     os.chdir(REPOSITORY)
-    os.execv(python, [str(python), "-m", "services.environments", "--again", *(["--dev"] if dev else []), *names])
+    os.execv(python, [str(python), "-m", "services.environments", *arguments])
 
 
 @app.command("check")

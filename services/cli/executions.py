@@ -1,31 +1,28 @@
-"""`derush status`, `history`, `show`: looking at runs, while they go on and after."""
+"""`derush status` and `show`: looking at a run, while it goes on and after."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from config.contract import Exit
-from config.settings import load_settings
 from services.cli import status_view, tree_view
-from services.cli.options import AsJson, console, named
-from services.cli.status_view import plain, short
-from services.cli.store import open_store
+from services.cli.options import AsJson, console
+from services.cli.store import open_settled_store
+from services.cli.style import plain
 from services.errors import ServiceError
 from services.executions import Execution, Store
 from services.responses import GlobalStatus
 from services.status import global_status
-from services.statuses import STATUSES
-from services.survival import elapsed_seconds, settle_orphans
+from services.statuses import ACTIVE
+from services.survival import settle_orphans
 
 _LOOK_SECONDS = 0.5
 """How often `--watch` looks again; a run writes four times a second."""
@@ -52,7 +49,7 @@ def status(
 
     Without an id: the run that is at work, else one that is held or waits, else the newest. With [bold]--watch --json[/] one document a line, on change.
     """
-    store = _store()
+    store = open_settled_store()
     run_id = _run_meant(store, execution_id).id
     if watch:
         _watch(store, run_id, as_json)
@@ -63,50 +60,13 @@ def status(
     return Exit.OK
 
 
-def history(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many runs.")] = 20,
-    before: Annotated[
-        str | None, typer.Option("--before", metavar="ID", help="Only runs older than this one: the next page.")
-    ] = None,
-    status: Annotated[
-        list[str] | None,
-        typer.Option("--status", metavar="STATUS", help="Only runs that are, for example, failed; repeatable."),
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option("--text", metavar="WORD", help="Only runs that mention this: a file, a project, a workflow."),
-    ] = None,
-    as_json: AsJson = False,
-) -> int:
-    """List the runs, newest first."""
-    store = _store()
-    statuses = named(status, {name: name for name in STATUSES}, "status") if status else []
-    older_than = _run_of(store, store.find(before)).id if before else None
-    found = store.runs(limit=limit + 1, before=older_than, status=statuses, text=text)
-    runs, next_before = found[:limit], found[limit - 1].id if len(found) > limit else None
-    if as_json:
-        records = [_run_record(run, store) for run in runs]
-        print(json.dumps({"schema": "derush.history/1", "runs": records, "next_before": next_before}, indent=1))
-        return Exit.OK
-    console.print(
-        _history_table(runs, store)
-        if runs
-        else "There is no such run."
-        if status or text or before
-        else "There is no run yet."
-    )
-    if next_before:
-        console.print(f"Older ones: `derush history --before {short(next_before)}`", highlight=False)
-    return Exit.OK
-
-
 def show(
     execution_id: Id = None,
     everything: Annotated[bool, typer.Option("--all", help="Every task, every attempt, every artefact.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Show a run as a tree: its steps, their tasks, errors, logs. A task's id shows that task alone, with its history."""
-    store = _store()
+    store = open_settled_store()
     found = store.find(execution_id) if execution_id else _run_meant(store, None)
     if found.kind == "task":
         _show_task(store, found, as_json)
@@ -122,26 +82,15 @@ def show(
     return Exit.OK
 
 
-def _store() -> Store:
-    """Open the store, and see to it that no run is shown as going on whose supervisor is gone."""
-    store = open_store(load_settings())
-    settle_orphans(store)
-    return store
-
-
 def _run_meant(store: Store, text: str | None) -> Execution:
     """Return the run that is meant; when none is named, the newest of those that are at work, else held, waiting, over."""
     if text:
-        return _run_of(store, store.find(text))
+        return store.run_of(store.find(text).id)
     found = sorted(store.active_runs(), key=lambda run: (run.status == "running", run.held is None))
     found = found or store.runs(limit=1)
     if not found:
         raise ServiceError("no_run", "There is no run yet.", "`derush run --demo` makes one.", Exit.USAGE)
     return found[-1]
-
-
-def _run_of(store: Store, execution: Execution) -> Execution:
-    return execution if execution.kind == "run" else store.get(execution.run_id)
 
 
 def _watch(store: Store, run_id: str, as_json: bool) -> None:
@@ -163,7 +112,7 @@ def _looks(store: Store, run_id: str) -> Iterator[GlobalStatus]:
         settle_orphans(store)
         told = global_status(store, run_id)
         yield told
-        if told.status not in {"queued", "running"}:
+        if told.status not in ACTIVE:
             return
         time.sleep(_LOOK_SECONDS)
 
@@ -178,38 +127,6 @@ def _changes(store: Store, run_id: str, what_counts: Callable[[GlobalStatus], ob
 
 def _lasting(told: GlobalStatus) -> dict[str, Any]:
     return {name: value for name, value in told.record().items() if name not in _PASSING}
-
-
-def _counts(run: Execution, store: Store) -> dict[str, int]:
-    """Return how a run's tasks ended; of one that has not, how many have which status."""
-    if run.ended_at and "counts" in run.metrics:
-        return dict(run.metrics["counts"])
-    counts = Counter[str]()
-    for part in store.figures(run.id):
-        counts[part.status] += part.count
-    return dict(counts)
-
-
-def _run_record(run: Execution, store: Store) -> dict[str, Any]:
-    return {
-        "execution_id": run.id, "status": run.status, "held": run.held, "objective": run.message,
-        "workflow": run.plan["workflow"] if run.plan else None, "queued_at": run.queued_at, "started_at": run.started_at,
-        "ended_at": run.ended_at, "seconds": elapsed_seconds(run), "counts": _counts(run, store), "error": run.error,
-    }  # fmt: skip
-
-
-def _history_table(runs: list[Execution], store: Store) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("Run", "When", "Status", "What", "Tasks", "Took"):
-        table.add_column(
-            column, justify="right" if column == "Took" else "left", no_wrap=column in {"Run", "When", "Took"}
-        )
-    for run in runs:
-        table.add_row(
-            short(run.id), tree_view.local_time(run.queued_at)[:16], status_view.state(run.status, (run.held or {}).get("code")),
-            Text(plain(run.message)), status_view.counted(_counts(run, store)), status_view.duration(elapsed_seconds(run)),
-        )  # fmt: skip
-    return table
 
 
 def _tasks(store: Store, run_id: str, everything: bool) -> dict[str, list[Execution]]:

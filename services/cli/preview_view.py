@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.cli.status_view import duration, plain
-from services.cli.style import amount, colour_of
+from services.cli.style import amount, colour_of, duration, plain
 from services.inputs import WHY
 from services.responses import Preview, PreviewInput, PreviewStep
 

@@ -58,6 +58,14 @@ def run(
             help="Leave out archives and loose videos smaller than this; 0 takes all. By default STEP1_MIN_SIZE_MB says.",
         ),
     ] = None,
+    keyword: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keyword",
+            metavar="TEXT",
+            help="Take in only what has this in its name or its folder's; may be given several times.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what would be done, how long it takes and whether it fits; do nothing."),
@@ -90,12 +98,13 @@ def run(
     settings = load_settings()
     named = [*(inputs or []), *([DEMO_ARCHIVE] if demo else [])]
     made = _given_plan(plan, named, steps, workflow) if plan else plan_for(named, workflow, steps_named(steps))
-    store, options = open_store(settings), Options(force, fail_fast, device, engine, if_busy, kind, min_size)
+    options = Options(force, fail_fast, device, engine, if_busy, kind, min_size, tuple(keyword or ()))
+    store = open_store(settings)
     if dry_run:
         return _look_ahead(preview(store, settings, made, options), as_json=as_json)
-    recorded = record_run(store, made, options, priority)
+    recorded = partial(record_run, store, made, options, priority)
     if detach:
-        return carry_out_detached(recorded, settings, as_json=as_json)
+        return carry_out_detached(store, recorded(), settings, as_json=as_json)
     return carry_out(recorded, settings, show_log=show_log, as_json=as_json)
 
 

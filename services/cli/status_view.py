@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -10,54 +10,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.style import colour_of, name_of
+from services.cli.style import STATUS_STYLES, colour_of, counted, duration, name_of, plain, state
 from services.responses import AtWork, GlobalStatus, ItemFailure, StepStatus
+from services.statuses import ACTIVE
 
-STATUS_STYLES = {
-    "queued": "dim", "running": "bold cyan", "succeeded": "green", "failed": "red", "skipped": "yellow",
-    "cancelled": "yellow", "interrupted": "yellow", "accepted": "cyan",
-}  # fmt: skip
-_HELD_AS = {"paused": "paused", "disk_full": "held"}
-"""What a run that goes on is called while it starts nothing new, by the reason."""
 _LONGEST_NAME = 48
 _BAR = 24
 LEAST_SHOWN = 0.05
 """Seconds under which a duration says nothing: work that was up to date."""
-
-
-def plain(text: str) -> str:
-    """Replace what a terminal would take as a command, and what it cannot show: names may come from anywhere."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
-
-
-def short(execution_id: str) -> str:
-    """Return as much of an id as tells it from the others: tasks have ids too, and there are many."""
-    return execution_id.removeprefix("exec_")[:8]
-
-
-def state(status: str, hold: str | None) -> Text:
-    """Return what a run is at, as a person says it. `hold` is the code of the reason why it starts nothing new."""
-    held_as = _HELD_AS.get(hold or "")
-    return Text(held_as, "yellow") if held_as else Text(status, STATUS_STYLES[status])
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration as a person says it."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def counted(counts: Mapping[str, int]) -> Text:
-    """Return how many there are of each status or outcome."""
-    parts = [
-        Text(f"{count} {plain(name).replace('_', ' ')}", STATUS_STYLES.get(name, "")) for name, count in counts.items()
-    ]
-    return Text(", ").join(parts)
 
 
 def item_name(subject: str, project: str | None) -> Text:
@@ -99,7 +59,7 @@ def next_commands(told: GlobalStatus) -> Iterator[Text]:
         wanted[f"derush resume {run_id}"] = "goes on"
     if any(step.error_count for step in told.steps) or (told.status == "failed" and told.error):
         wanted[f"derush retry {run_id}"] = "does again what failed"
-    if told.status in {"queued", "running"} and not told.held:
+    if told.status in ACTIVE and not told.held:
         wanted[f"derush pause {run_id}"] = "starts nothing new"
         wanted[f"derush cancel {run_id}"] = "ends it"
     for command, effect in wanted.items():

@@ -13,14 +13,12 @@ from config.settings import load_settings
 from services.cli.carrying import carry_out as carry_out_here
 from services.cli.carrying import carry_out_detached
 from services.cli.options import AsJson, to_person
-from services.cli.store import open_store
+from services.cli.store import open_settled_store, open_store
 from services.errors import ServiceError
 from services.executions import Execution, Store
 from services.requesting import Action, ask, meant
+from services.statuses import ACTIVE
 from services.steering import Target
-from services.survival import settle_orphans
-
-_ACTIVE = ("queued", "running")
 
 Id = Annotated[
     str,
@@ -98,8 +96,7 @@ def accept(
 def carry_out(execution_id: Annotated[str, typer.Argument(metavar="ID")]) -> int:
     """Carry out a run that was recorded: what `--detach` and the panel start."""
     settings = load_settings()
-    run = open_store(settings).get(execution_id)
-    return carry_out_here(run, settings, show_log=True, as_json=False)
+    return carry_out_here(lambda: open_store(settings).get(execution_id), settings, show_log=True, as_json=False)
 
 
 def _meant(
@@ -110,8 +107,7 @@ def _meant(
 
     `last` means the newest run that stands as the first of `prefer` says, else as the second, and so on; else the newest.
     """
-    store = open_store(load_settings())
-    settle_orphans(store)
+    store = open_settled_store()
     found = _newest(store, prefer) if text == "last" else store.find(text)
     return store, *meant(store, found, step, video, code, onwards=onwards)
 
@@ -119,7 +115,7 @@ def _meant(
 def _newest(store: Store, prefer: Sequence[str]) -> Execution:
     """Return the newest run that stands so, else the newest of all."""
     for wanted in (*prefer, None):
-        statuses = _ACTIVE if wanted == "paused" else (wanted,) if wanted else ()
+        statuses = ACTIVE if wanted == "paused" else (wanted,) if wanted else ()
         for run in store.runs(limit=50, status=statuses):
             if wanted in (None, _standing(run)):
                 return run
@@ -128,7 +124,7 @@ def _newest(store: Store, prefer: Sequence[str]) -> Execution:
 
 def _standing(run: Execution) -> str:
     """Return what a run is at: its status, but for those that go on and are paused."""
-    return "paused" if run.held and run.held.get("code") == "paused" else run.status
+    return "paused" if run.is_paused else run.status
 
 
 def _ask(
@@ -140,8 +136,8 @@ def _ask(
     if asked.came_to == "asked":
         return _asked(run, action, as_json)
     if detach:
-        return carry_out_detached(run, settings, as_json=as_json)
-    return carry_out_here(store.get(run.id), settings, show_log=show_log, as_json=as_json)
+        return carry_out_detached(store, run, settings, as_json=as_json)
+    return carry_out_here(lambda: store.get(run.id), settings, show_log=show_log, as_json=as_json)
 
 
 def _asked(run: Execution, action: str, as_json: bool) -> int:

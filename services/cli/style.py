@@ -1,10 +1,14 @@
-"""How steps, outcomes, items and numbers look on a terminal. Light: every command imports it."""
+"""How steps, statuses, items, times and numbers look on a terminal. Light: every command imports it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import datetime
 from itertools import cycle
 from pathlib import Path
+
+from rich.text import Text
 
 from config.catalog import steps
 
@@ -14,6 +18,52 @@ OUTCOME_COLOURS = {
     "done": "green", "up_to_date": "dim", "failed": "red", "skipped": "yellow", "cancelled": "yellow", "accepted": "cyan",
     "interrupted": "yellow",
 }  # fmt: skip
+STATUS_STYLES = {
+    "queued": "dim", "running": "bold cyan", "succeeded": "green", "failed": "red", "skipped": "yellow",
+    "cancelled": "yellow", "interrupted": "yellow", "accepted": "cyan",
+}  # fmt: skip
+_HELD_AS = {"paused": "paused", "disk_full": "held"}
+"""What a run that goes on is called while it starts nothing new, by the reason."""
+
+
+def plain(text: str) -> str:
+    """Replace what a terminal would take as a command, and what it cannot show: names may come from anywhere."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def short(execution_id: str) -> str:
+    """Return as much of an id as tells it from the others: tasks have ids too, and there are many."""
+    return execution_id.removeprefix("exec_")[:8]
+
+
+def state(status: str, hold: str | None) -> Text:
+    """Return what a run is at, as a person says it. `hold` is the code of the reason why it starts nothing new."""
+    held_as = _HELD_AS.get(hold or "")
+    return Text(held_as, "yellow") if held_as else Text(status, STATUS_STYLES[status])
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration as a person says it."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def local_time(moment: str | None) -> str:
+    """Return a recorded time as clocks show it here."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+def counted(counts: Mapping[str, int]) -> Text:
+    """Return how many there are of each status or outcome."""
+    parts = [
+        Text(f"{count} {plain(name).replace('_', ' ')}", STATUS_STYLES.get(name, "")) for name, count in counts.items()
+    ]
+    return Text(", ").join(parts)
 
 
 def colour_of(label: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.text import Text
 from rich.tree import Tree
 
-from services.cli.status_view import LEAST_SHOWN, STATUS_STYLES, counted, duration, item_name, plain, title
-from services.cli.style import amount
+from services.cli.status_view import LEAST_SHOWN, item_name, title
+from services.cli.style import STATUS_STYLES, amount, counted, duration, local_time, plain
 from services.executions import Event, Execution
 from services.responses import GlobalStatus, StepStatus
 
@@ -20,11 +19,6 @@ _FIELDS = (
     "stage", "step", "attempt", "status", "outcome", "item_kind", "subject", "project", "done", "total", "unit", "message",
     "queued_at", "started_at", "ended_at", "seconds", "error", "metrics", "log_path",
 )  # fmt: skip
-
-
-def local_time(moment: str | None) -> str:
-    """Return a recorded time as clocks show it here."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
 def by_stage(tasks: Iterable[Execution], most: int | None) -> dict[str, list[Execution]]:

@@ -76,7 +76,7 @@ def test_status_tells_a_run_as_its_schema_says(past: History) -> None:
     told = past.told_by("status")
     jsonschema.validate(told, SCHEMA)
     assert told["execution_id"] == past.told[-1]["execution_id"]
-    assert (told["status"], told["progress"], told["remaining_seconds"]) == ("failed", 1, 0)
+    assert (told["status"], told["progress"], told["remaining_seconds"]) == ("failed", 0.5, 0)
     assert told["counts"] == {"succeeded": 1, "failed": 1}
     (step,) = told["steps"]
     assert (step["step"], step["status"], step["done"], step["total"]) == ("STEP1", "failed", 2, 2)

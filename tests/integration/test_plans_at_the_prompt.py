@@ -81,6 +81,20 @@ def test_what_goes_on_in_the_background_says_how_to_follow_it(miniature: Miniatu
     wait_until(lambda: miniature.status(run_id) == "failed", 60, "the third end")
 
 
+def test_a_run_whose_process_cannot_be_started_has_failed(miniature: Miniature) -> None:
+    """Nobody waits for a run that nobody carries out."""
+    blocked = miniature.folder / "a file"
+    blocked.touch()
+    archive = str(miniature.archive("p", "a"))
+    ended = miniature.derush("run", archive, "--detach", "--json", LOGS_DIR=str(blocked))
+    told = json.loads(ended.stdout)
+    assert ended.returncode == told["exit_code"] != Exit.OK
+    assert told["error"]["code"] == "cannot_start" and "LOGS_DIR" in told["error"]["remedy"]
+    assert miniature.status() == "failed"
+    assert miniature.derush("retry", "--detach").returncode == Exit.OK
+    wait_until(lambda: miniature.status() == "succeeded", 60, "the run's end")
+
+
 def test_a_run_that_had_nothing_to_do_ends_with_one_line(miniature: Miniature) -> None:
     archive = str(miniature.archive("p", "a"))
     assert "What was done" in miniature.derush("run", archive, "--no-log").stdout

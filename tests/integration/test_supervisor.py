@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -155,6 +156,10 @@ def test_an_interrupt_leaves_no_process_and_no_partial_file_and_resume_goes_on(
     assert not any(is_alive(int(pid)) for pid in (miniature.folder / "children").read_text().split())
     assert not scratch(miniature), "nothing half done"
     assert miniature.status() == "interrupted"
+    assert 0 < miniature.answer("status")["progress"] < 1
+    (recorded,) = miniature.answer("history")["runs"]
+    assert recorded["counts"]["interrupted"] >= 3, "STEP5 and STEP6 of the slow one, and STEP7, are left"
+    assert sum(recorded["counts"].values()) == 12
     before = miniature.counts()
     resumed = miniature.start("resume", "--json")
     wait_until(lambda: miniature.counts()["STEP5 slow-STEP5-b begin"] == 2, 30, "the slow one at work again")
@@ -173,6 +178,13 @@ def test_an_interrupted_run_goes_on_as_a_person_asks_for_it(miniature: Miniature
     assert miniature.counts()["STEP7 p end"] == 1
 
 
+def ends(miniature: Miniature, run_id: str) -> list[str]:
+    """How a run ended, each time, as its events say; it has the time of its end too."""
+    assert miniature.rows("SELECT ended_at FROM executions WHERE id = ?", run_id) != [(None,)]
+    found = miniature.rows("SELECT data FROM events WHERE run_id = ? AND event = 'run_ended' ORDER BY id", run_id)
+    return [json.loads(data)["status"] for (data,) in found]
+
+
 def test_a_queued_run_is_cancelled_before_its_turn(miniature: Miniature) -> None:
     first = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP2-a")))
     wait_until((miniature.folder / "children").exists, 30, "the first at work")
@@ -181,6 +193,7 @@ def test_a_queued_run_is_cancelled_before_its_turn(miniature: Miniature) -> None
     run_id = str(miniature.rows("SELECT id FROM executions WHERE kind = 'run' AND status = 'queued'")[0][0])
     assert miniature.derush("cancel", run_id).returncode == 0
     assert told_by(second)["status"] == miniature.status(run_id) == "cancelled"
+    assert ends(miniature, run_id) == ["cancelled"]
     assert interrupt(first) == 130
 
 
@@ -195,10 +208,38 @@ def test_a_run_that_is_interrupted_before_its_turn_ends_at_once_and_is_resumed(m
     told = told_by(second)
     assert second.returncode == told["exit_code"] == 130
     assert told["status"] == miniature.status(run_id) == "interrupted"
+    assert ends(miniature, run_id) == ["interrupted"]
     assert not any(line.startswith("STEP1 q") for line in miniature.counts()), "it began nothing"
     assert interrupt(first) == 130
     wait_until(lambda: not miniature.processes(), 5, "every process gone")
     assert miniature.answer("resume", run_id)["status"] == "succeeded"
+
+
+_STOPPED_AS_IT_IS_RECORDED = """
+import os, signal, sys
+from importlib import import_module
+from services.cli.app import main
+command = import_module("services.cli.run")
+record = command.record_run
+def record_and_stop(*arguments):
+    recorded = record(*arguments)
+    os.kill(os.getpid(), signal.{name})
+    return recorded
+command.record_run = record_and_stop
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_run_that_is_stopped_as_it_is_recorded_is_interrupted(miniature: Miniature, name: str) -> None:
+    script = _STOPPED_AS_IT_IS_RECORDED.format(name=name)
+    archive = str(miniature.archive("p", "a"))
+    process = start([sys.executable, "-c", script, "run", "--json", archive], miniature.variables)
+    told = told_by(process)
+    assert process.returncode == told["exit_code"] == 130
+    assert told["status"] == miniature.status() == "interrupted"
+    assert ends(miniature, miniature.newest()) == ["interrupted"]
+    assert miniature.answer("resume")["status"] == "succeeded"
 
 
 def test_ctrl_c_on_a_terminal_before_the_work_begins_interrupts_the_run(miniature: Miniature) -> None:
@@ -435,6 +476,21 @@ def test_a_failed_check_is_done_again_alone(miniature: Miniature) -> None:
     mended.touch()
     assert miniature.answer("retry")["status"] == "succeeded"
     assert miniature.counts() == once, "no step was begun again"
+
+
+def test_validation_is_made_once_the_failure_of_the_last_step_is_accepted(miniature: Miniature) -> None:
+    validated = miniature.folder / "validated"
+    archive = miniature.archive("fail-STEP7-p", "a")
+    planned = miniature.derush("plan", "--workflow", "full", "--file", str(archive))
+    path = miniature.folder / "plan.yaml"
+    text = re.sub(r"test: \[[^\]]+\]", "test: []", planned.stdout[: planned.stdout.index("validation:")])
+    path.write_text(f"{text}validation:\n  - [touch, '{validated}']\n")
+    assert failures(miniature.answer("run", "--plan", str(path))) == {"STEP7 fail-STEP7-p": "said_so"}
+    assert not validated.exists()
+    again = miniature.answer("accept", "--step", "7")
+    assert again["status"] == "succeeded" and again["exit_code"] == 0
+    assert validated.exists()
+    assert miniature.answer("status")["progress"] == 1
 
 
 def test_the_tree_of_executions_is_whole(miniature: Miniature) -> None:

@@ -19,8 +19,7 @@ from config.settings import REPOSITORY, read_settings
 from services import doctor
 from services.cli.app import COMMANDS, app_for, overview
 from services.cli.console import RunView
-from services.cli.status_view import state
-from services.cli.style import amount
+from services.cli.style import amount, state
 from services.cli.summary import print_summary, summary
 from services.listening import Result
 from tests.conftest import as_one_who_needs_rights

@@ -16,13 +16,6 @@ from workflow_scripts.stepkit.projects import VIDEO_SUFFIXES
 
 
 @pytest.fixture
-def rushes(tmp_path: Path) -> Path:
-    folder = tmp_path / "rushes"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def settings(tmp_path: Path, rushes: Path) -> Settings:
     return read_settings({"BROWSE_ROOTS": str(rushes), "UPLOADS_DIR": str(tmp_path / "uploads")})
 
@@ -218,19 +211,6 @@ def refuse(path: Path) -> Path:
 )
 def test_who_sits_at_this_machine(remote: str | None, host: str, local: bool) -> None:
     assert is_local(remote, host) is local
-
-
-@pytest.fixture
-def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program in the place of the machine's own, that notes what it is asked to open."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    program = programs / ("open" if sys.platform == "darwin" else "xdg-open")
-    program.write_text(f'#!/bin/sh\nprintf "%s" "$*" > {tmp_path}/opened\nexit "${{OPENER_EXIT:-0}}"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("DISPLAY", ":7")
-    return tmp_path / "opened"
 
 
 def test_a_folder_is_opened_as_it_is_named(tmp_path: Path, opener: Path) -> None:

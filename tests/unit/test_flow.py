@@ -256,6 +256,51 @@ def test_tests_and_validation_come_last_and_are_left_out_where_something_failed(
     assert failing.is_over()
 
 
+CHECK = ["derush", "verify", "{projects}"]
+DELIVERED = {
+    "sequential_tasks": [step_task("STEP6"), step_task("STEP7", "step6", test=CHECK)], "validation": [CHECK],
+}  # fmt: skip
+
+
+def command(made: Flow, name: str) -> Task:
+    return made.tasks[name, name]
+
+
+def test_checks_are_made_once_the_failure_of_the_last_step_is_accepted() -> None:
+    made = planned(**DELIVERED)
+    take(made)
+    for number in "12":
+        end(made, "STEP6", f"{PROJECT}/v{number}")
+    take(made)
+    assert end(made, "STEP7", PROJECT, "failed") == ["step7.test step7.test", "validation.1 validation.1"]
+    made.accept(task_of(made, "STEP7", PROJECT))
+    assert take(made) == ["step7.test step7.test"]
+    assert made.end(command(made, "step7.test"), Outcome("failed")) == [command(made, "validation.1")]
+    made.accept(command(made, "step7.test"))
+    assert take(made) == ["validation.1 validation.1"], "what a check found can be accepted too"
+
+
+def test_a_check_stays_left_out_while_another_failure_before_it_is_not_accepted() -> None:
+    made = planned(**DELIVERED)
+    take(made)
+    end(made, "STEP6", f"{PROJECT}/v1", "failed")
+    end(made, "STEP6", f"{PROJECT}/v2")
+    take(made)
+    end(made, "STEP7", PROJECT, "failed")
+    made.accept(task_of(made, "STEP7", PROJECT))
+    assert take(made) == ["step7.test step7.test"], "it looks at that step alone"
+    made.end(command(made, "step7.test"), Outcome("done"))
+    left_out = command(made, "validation.1").outcome
+    assert left_out and left_out.message == "1 task was not done"
+    made.accept(task_of(made, "STEP6", f"{PROJECT}/v1"))
+    assert take(made) == ["validation.1 validation.1"]
+
+
+def test_a_task_in_an_error_says_what_it_is_and_not_the_whole_graph() -> None:
+    made = extracted(*(f"o{number}" for number in range(200)))
+    assert len(repr(task_of(made, "STEP7", PROJECT))) < 4_000
+
+
 def test_a_check_that_failed_is_done_again_alone() -> None:
     made = planned(sequential_tasks=[step_task("STEP3")], validation=[["derush", "verify"], ["true"]])
     take(made)

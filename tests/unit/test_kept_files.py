@@ -11,7 +11,7 @@ import pytest
 
 from config.settings import Settings, read_settings
 from services.errors import ServiceError
-from services.kept_files import MOST_ROWS, MOST_TEXT, Kept, delivered, kept, open_kept, preview, size_of
+from services.kept_files import MOST_ROWS, MOST_TEXT, Kept, kept, kept_now, open_kept, preview, size_of
 
 
 @pytest.fixture
@@ -61,10 +61,18 @@ def test_nothing_else_can_be_opened(settings: Settings, place: str, path: str) -
 
 
 def test_a_file_that_was_moved_to_its_delivery_is_found_there(settings: Settings) -> None:
-    moved = Kept("projects", "p/docs/b.csv")
-    assert delivered(moved, settings) == moved
+    path = settings.projects_dir / "p" / "docs" / "b.csv"
+    assert kept_now(str(path), settings) is None
     (settings.output_dir / "p" / "docs" / "b.csv").write_text("x")
-    assert delivered(moved, settings) == Kept("output", "p/docs/b.csv")
+    assert kept_now(str(path), settings) == Kept("output", "p/docs/b.csv")
+    path.write_text("x")
+    assert kept_now(str(path), settings) == Kept("projects", "p/docs/b.csv")
+
+
+def test_only_a_project_s_files_are_moved(settings: Settings) -> None:
+    (settings.output_dir / "p" / "docs" / "b.csv").write_text("x")
+    assert kept_now(str(settings.archives_dir / "p" / "docs" / "b.csv"), settings) is None
+    assert kept_now("/etc/passwd", settings) is None
 
 
 def shown(name: str, content: bytes) -> tuple[str, bool]:

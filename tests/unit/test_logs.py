@@ -22,8 +22,7 @@ from services.log_lines import LONGEST, level_of
 from services.log_search import Hit, search, words_of
 from services.logs import log_path, logs_below, newest_log
 from tests.conftest import wait_until
-
-HUGE = 2_000_000_000
+from tests.log_files import HUGE, huge_log, write_busily
 
 
 def log_of(path: Path, content: bytes) -> Path:
@@ -34,17 +33,6 @@ def log_of(path: Path, content: bytes) -> Path:
 
 def texts(page: Page) -> list[str]:
     return [line.raw.decode().rstrip("\n") for line in page.lines]
-
-
-def huge_log(path: Path, last: str = "2026-11-21T10:31:06Z ERROR   the last line\n") -> Path:
-    """A log of 2 GB that takes no room: its end is real, what stands before is one endless line of zeros."""
-    path.write_bytes(b"")
-    os.truncate(path, HUGE)
-    with path.open("ab") as stream:
-        stream.write(
-            ("\n" + "".join(f"2026-11-21T10:31:05Z INFO    line {number}\n" for number in range(5_000)) + last).encode()
-        )
-    return path
 
 
 # Which logs there are
@@ -348,26 +336,11 @@ def following(path: Path, start: int = 0, least: str = "DEBUG") -> Iterator[Foll
     assert not follower.is_alive()
 
 
-WRITER = """
-import logging, sys, time
-from pathlib import Path
-from workflow_scripts.stepkit.logs import open_log
-open_log(Path(sys.argv[1]))
-logging.getLogger().handlers = logging.getLogger().handlers[:1]
-began, number = time.monotonic(), 0
-while number < 20_000:
-    while number < min(20_000, (time.monotonic() - began) * 5_000):
-        logging.info("line %d of clip_%d.mp4", number, number % 7)
-        number += 1
-    time.sleep(0.005)
-"""
-
-
 def test_five_thousand_lines_a_second_come_whole_none_lost_none_doubled(tmp_path: Path) -> None:
     path = log_of(tmp_path / "busy.log", b"")
     with following(path) as follower:
         began = time.monotonic()
-        subprocess.run([sys.executable, "-c", WRITER, path], check=True)
+        write_busily(path, 20_000)
         wrote = time.monotonic() - began
         wait_until(lambda: len(follower.lines) >= 20_000, 5, "the last line")
     written = path.read_text().splitlines(keepends=True)

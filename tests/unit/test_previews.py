@@ -206,8 +206,9 @@ def test_a_proxy_that_is_to_come_is_as_large_as_its_original_makes_it() -> None:
 
 
 def test_options_go_to_the_step_that_finds_inputs_and_to_no_other() -> None:
-    chosen = Options(kind="videos", min_size_mb=0.5)
-    assert chosen.arguments("STEP1")[-4:] == ["--kind", "videos", "--min-size", "0.5"]
+    assert Options(keywords=("Camille", "-x")).filters() == ["--keyword=Camille", "--keyword=-x"]
+    chosen = Options(kind="videos", min_size_mb=0.5, keywords=("day 1",))
+    assert chosen.arguments("STEP1")[-4:] == ["videos", "--keyword=day 1", "--min-size", "0.5"]
     assert "--min-size" not in chosen.arguments("STEP2")
     assert Options().filters() == [] and Options(min_size_mb=0).filters() == ["--min-size", "0"]
     assert Options.from_record(json.loads(json.dumps(chosen.record()))) == chosen

@@ -137,18 +137,51 @@ def test_progress_does_not_fall_when_videos_are_discovered(store: Store) -> None
     for n, original in enumerate(originals):
         run.set(original, status="running", done=1, total=2)
         seen.append(run.status().progress)
-        if n == 2:  # one fails: nothing more is expected of it
-            run.set(original, status="failed", outcome="failed", seconds=10)
-        else:
-            for stage in ("step3", "step5"):
-                run.task(stage, f"/p/docs/{n}.mp4", brought_by=original.id)
-            seen.append(run.status().progress)
-            run.set(original, status="succeeded", outcome="done", seconds=10)
+        for stage in ("step3", "step5"):
+            run.task(stage, f"/p/docs/{n}.mp4", brought_by=original.id)
+        seen.append(run.status().progress)
+        run.set(original, status="succeeded", outcome="done", seconds=10)
         seen.append(run.status().progress)
     assert seen == sorted(seen)
-    # 1 s of STEP1; 4 × 10 s of STEP2, all over; 3 × (20 + 100) s to come.
+    # 1 s of STEP1; 4 × 10 s of STEP2, all over; 4 × (20 + 100) s to come.
     assert seen[0] == pytest.approx(1 / (1 + 4 * 130))
-    assert seen[-1] == pytest.approx(41 / (41 + 3 * 120))
+    assert seen[-1] == pytest.approx(41 / (41 + 4 * 120))
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled", "skipped"])
+def test_what_did_not_end_well_is_not_done_nor_is_what_it_would_have_brought(store: Store, end: str) -> None:
+    measured_before(store, STEP1=1, STEP2=10, STEP3=20, STEP5=100)
+    run = Grown(store, plan_of("STEP1", "STEP2", "STEP3", "STEP5"))
+    archive = run.done("step1", "/r/a.zip", 1)
+    run.task("step2", "/p/lost.mov", status=end, outcome=end, brought_by=archive.id)
+    original = run.done("step2", "/p/a.mov", 10, brought_by=archive.id)
+    run.done("step3", "/p/docs/a.mp4", 20, brought_by=original.id)
+    tracking = run.task("step5", "/p/docs/a.mp4", brought_by=original.id)
+    # Of 1 s of STEP1 and two videos of 10 + 20 + 100 s.
+    assert run.status().progress == pytest.approx(31 / 261)
+    totals = {each.stage: (each.done, each.total, each.progress) for each in run.status().steps}
+    assert totals == {"step1": (1, 1, 1), "step2": (2, 2, 0.5), "step3": (1, 1, 1), "step5": (0, 1, 0)}
+    run.set(tracking, status="succeeded", outcome="done", seconds=100)
+    assert run.status().remaining_seconds == 0, "nothing is left to do"
+    run.set(run.run, status=end if end != "skipped" else "failed", ended_at=at(200))
+    assert run.status().progress == pytest.approx(131 / 261)
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled", "interrupted"])
+def test_a_run_that_did_not_finish_its_work_never_tells_that_all_is_done(store: Store, end: str) -> None:
+    run = Grown(store, plan_of("STEP3"))
+    store.save([run.row("step3", f"/p/docs/{n}.mp4", status="succeeded", outcome="done") for n in range(300)])
+    run.set(run.run, status=end, ended_at=at(200))
+    assert f"{run.status().progress:.0%}" == "99%"
+    store.save([run.row("step3", f"/p/docs/late{n}.mp4", status="cancelled", outcome="cancelled") for n in range(300)])
+    assert run.status().progress == pytest.approx(0.5)
+
+
+def test_a_run_that_succeeded_without_what_was_cancelled_has_done_all(store: Store) -> None:
+    run = Grown(store, plan_of("STEP3"), status="succeeded", ended_at=at(9))
+    run.done("step3", "/p/docs/a.mp4", 9)
+    run.task("step3", "/p/docs/b.mp4", status="cancelled", outcome="cancelled")
+    assert run.status().progress == 1
 
 
 def test_an_archive_that_is_not_extracted_yet_stands_for_one_original(store: Store) -> None:
@@ -212,11 +245,22 @@ def test_only_the_last_attempt_counts(store: Store) -> None:
     told = run.status()
     (only,) = told.steps
     assert told.counts == only.counts == {"succeeded": 1, "failed": 1}
-    assert told.attempts == 3
+    assert (told.attempts, told.retried, told.redone) == (3, 2, 0)
     assert (only.done, only.total, only.error_count) == (2, 2, 1)
     assert [failure.model_dump() for failure in only.errors] == [
         {"execution_id": last.id, "subject": "/p/docs/b.mp4", "project": "/p", **error}
     ]
+
+
+def test_what_failed_is_told_apart_from_what_is_done_again_with_it(store: Store) -> None:
+    run = Grown(store, plan_of("STEP5", "STEP7"))
+    run.task("step5", "/p/docs/a.mp4", status="failed", outcome="failed")
+    run.done("step5", "/p/docs/b.mp4", 5)
+    run.done("step7", "/p", 5)
+    assert (run.status().attempts, run.status().retried, run.status().redone) == (0, 0, 0)
+    run.done("step5", "/p/docs/a.mp4", 5, attempt=2)
+    run.task("step7", "/p", attempt=2, status="running")
+    assert (run.status().attempts, run.status().retried, run.status().redone) == (2, 1, 1)
 
 
 def test_of_many_failures_the_first_are_told_and_all_are_counted(store: Store) -> None:

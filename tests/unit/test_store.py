@@ -178,6 +178,17 @@ def test_what_is_no_id_is_no_execution(store: Store, text: str) -> None:
         store.get(text)
 
 
+def test_a_run_is_found_by_any_part_of_it(store: Store) -> None:
+    run, other = a_run(), a_run()
+    step = a_step(run)
+    task = a_task(step, 2)
+    store.save([other, run, step, task])
+    assert [store.run_of(part.id) for part in (run, step, task)] == [run] * 3
+    with pytest.raises(ServiceError) as missing:
+        store.run_of(new_id())
+    assert missing.value.code == "no_such_execution"
+
+
 def test_runs_are_paged_newest_first_whatever_is_added_meanwhile(store: Store) -> None:
     runs = [a_run(second // 3) for second in range(10)]  # three of them at the same moment
     store.save([*runs, a_step(runs[0])])
