@@ -44,7 +44,6 @@ class Shot:
     path: str
     seen: str
     window: dict[str, int]
-    prepare: Callable[[Page], None] | None = None
 
 
 def main() -> int:

@@ -79,6 +79,27 @@ def environment_below(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def rushes(tmp_path: Path) -> Path:
+    """An empty folder, for what is delivered."""
+    folder = tmp_path / "rushes"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which a program, in the place of the machine's own, notes what it is asked to open."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / ("open" if sys.platform == "darwin" else "xdg-open")
+    program.write_text(f'#!/bin/sh\nprintf "%s" "$*" > {tmp_path}/opened\nexit "${{OPENER_EXIT:-0}}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("DISPLAY", ":7")
+    return tmp_path / "opened"
+
+
+@pytest.fixture
 def run_derush(places: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `derush` as a person would, and give back how it ended."""
 

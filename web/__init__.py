@@ -29,7 +29,7 @@ from web import (
     uploads,
     workflow,
 )
-from web.panel import open_panel
+from web.panel import open_panel, panel
 
 BLUEPRINTS = (access, artefacts, browse, executions, health, home, logs, projects, system, uploads, workflow)
 _POLICY = "; ".join(
@@ -61,7 +61,6 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         SEND_FILE_MAX_AGE_DEFAULT=timedelta(days=365),  # the address of a static file holds its hash
         COMPRESS_ALGORITHM=["gzip"],
         COMPRESS_STREAMS=False,  # an event must go out at once
-        RATELIMIT_ENABLED=True,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     opened = open_panel(app, chosen)
@@ -77,8 +76,14 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         app.register_blueprint(page.blueprint)
     api.init_app(app)
     app.before_request(access.guard)
+    app.before_request(_settle_orphans)
     app.after_request(_harden)
     return app
+
+
+def _settle_orphans() -> None:
+    if request.endpoint != "static":
+        panel().orphans.look()
 
 
 def _read_whole(response: Response) -> Response:

@@ -1,11 +1,12 @@
-"""What a person sees when something went wrong: a page, a message on the page, or JSON; always what to do next."""
+"""What a person is told: that something was done, or what went wrong (on a page, or as JSON) and what to do next."""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
+from flask import Flask, Response, current_app, flash, jsonify, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, SecurityError
@@ -36,7 +37,7 @@ def answer(status: int, code: str, message: str, remedy: str) -> Response:
     said = {"code": code, "message": message, "remedy": remedy}
     if wants_json():
         response = jsonify({"error": said})
-    elif request.headers.get("HX-Request"):
+    elif wants_fragment():
         response = make_response(render_template("_message.html", **said))
         response.headers["HX-Retarget"] = "#messages"
         response.headers["HX-Reswap"] = "beforeend"
@@ -46,12 +47,25 @@ def answer(status: int, code: str, message: str, remedy: str) -> Response:
     return response
 
 
+def done(said: str, url: str) -> ResponseReturnValue:
+    """Say that something was done: on the page that asked, or without scripts on the one at `url`."""
+    if wants_fragment():
+        return render_template("_said.html", said=said)
+    flash(said, "good")
+    return redirect(url, 303)
+
+
 def wants_json() -> bool:
     """Tell whether whoever asks reads JSON rather than pages."""
     if request.path.startswith("/api/") or request.path.startswith("/uploads"):
         return True
     best = request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html")
     return best == "application/json"
+
+
+def wants_fragment() -> bool:
+    """Tell whether a script asks, which puts a part of a page in its place."""
+    return "HX-Request" in request.headers
 
 
 def _service_error(error: ServiceError) -> Response:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from babel.support import NullTranslations, Translations
-from flask import Flask, g, request, url_for
+from flask import Flask, Response, g, request, url_for
 from flask_babel import get_locale, get_translations
 from flask_babel import gettext as _
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from config.catalog import StepSpec
 from services.responses import AtWork, PreviewStep, StepStatus
@@ -23,15 +24,29 @@ THEMES = ("auto", "light", "dark")
 _STATIC = Path(__file__).with_name("static")
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 _BYTES_FR = ("o", "ko", "Mo", "Go", "To")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+class PageResponse(Response):
+    """An answer that can be sent whatever it names: Python reads file names that are no UTF-8 as lone surrogates."""
+
+    def set_data(self, value: bytes | str) -> None:
+        """Take the text of a page, or bytes."""
+        try:
+            super().set_data(value)
+        except UnicodeEncodeError:
+            super().set_data(readable(str(value)))
 
 
 def init_app(app: Flask) -> None:
-    """Give the templates what they use."""
+    """Give the templates what they use, and answer with what they make."""
+    app.response_class = PageResponse
     app.jinja_env.filters.update(
         duration=duration, filesize=filesize, decimal=decimal, moment=moment, basename=basename, percent=percent,
         speed=speed, translated=translated,
     )  # fmt: skip
-    app.jinja_env.globals.update(run_url=run_url, step_title=step_title, known_endpoints=app.view_functions)
+    app.jinja_env.globals.update(run_url=run_url, step_title=step_title)
     # Flask-Babel looks for the request's language anew at every word: a fifth of the time of a long page.
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
         lambda text: _catalogue().ugettext(text),
@@ -40,6 +55,7 @@ def init_app(app: Flask) -> None:
     )
     app.context_processor(_common)
     app.url_defaults(_add_hash)
+    app.url_defaults(_make_readable)
 
 
 def _catalogue() -> Translations | NullTranslations:
@@ -79,24 +95,30 @@ def _hash(path: Path, _changed: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def static_url(name: str) -> str:
-    """Return the address of a static file."""
-    return url_for("static", filename=name)
+def _make_readable(_endpoint: str, values: dict[str, Any]) -> None:
+    """Let every address be written; nothing is found at one that names a file whose name is no UTF-8."""
+    values.update({name: readable(value) for name, value in values.items() if isinstance(value, str)})
+
+
+def readable(text: str) -> str:
+    """Return text that can be sent: what stands for a byte that is no UTF-8 becomes U+FFFD."""
+    return _NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def duration(seconds: float | None) -> str:
-    """Write seconds for people: `7 s`, `3 min 20 s`, `2 h 05`; a dash for None."""
+    """Write seconds for people: `7 s`, `3 min 20 s`, `2 h 05`; a dash for None. An amount stays on one line."""
     if seconds is None:
         return "–"
     whole = round(max(0.0, float(seconds)))
     if whole < 60:
-        return decimal(f"{seconds:.1f} s") if 0 < float(seconds) < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d}"
-    text: str = _("%(days)d d %(hours)d h", days=whole // 86_400, hours=whole % 86_400 // 3600)
-    return text
+        text = decimal(f"{seconds:.1f} s") if 0 < float(seconds) < 10 else f"{whole} s"
+    elif whole < 3600:
+        text = f"{whole // 60} min {whole % 60:02d} s"
+    elif whole < 86_400:
+        text = f"{whole // 3600} h {whole % 3600 // 60:02d}"
+    else:
+        text = _("%(days)d d %(hours)d h", days=whole // 86_400, hours=whole % 86_400 // 3600)
+    return text.replace(" ", _NO_BREAK)
 
 
 def filesize(number: float | None) -> str:
@@ -108,7 +130,7 @@ def filesize(number: float | None) -> str:
     while value >= 999.5 and unit < len(units) - 1:
         value, unit = value / 1000, unit + 1
     text = f"{value:.0f}" if unit == 0 or value >= 99.95 else f"{value:.1f}"
-    return f"{decimal(text)} {units[unit]}"
+    return f"{decimal(text)}{_NO_BREAK}{units[unit]}"
 
 
 def decimal(text: str) -> str:
@@ -136,7 +158,7 @@ def speed(task: AtWork) -> str:
     if task.unit == "bytes":
         return f"{filesize(rate)}/s"
     text = f"{rate:.0f}" if rate >= 10 else decimal(f"{rate:.1f}")
-    return f"{text} {_units().get(task.unit, task.unit)}/s"
+    return f"{text} {_units().get(task.unit, task.unit)}/s".replace(" ", _NO_BREAK)
 
 
 def _units() -> dict[str, str]:
@@ -162,7 +184,7 @@ def percent(fraction: float | None) -> str:
     """Write a part of the whole, from 0 to 1; 100 % only when nothing is left."""
     if fraction is None:
         return "–"
-    return f"{min(99, int(fraction * 100)) if fraction < 1 else 100} %"
+    return f"{min(99, int(fraction * 100)) if fraction < 1 else 100}{_NO_BREAK}%"
 
 
 def moment(text: str | None) -> Markup:
@@ -173,7 +195,6 @@ def moment(text: str | None) -> Markup:
     return Markup('<time datetime="{}" data-moment>{} UTC</time>').format(text, shown)
 
 
-def basename(path: object) -> Markup | str:
-    """Return the last part of a path, in which a name that is no UTF-8 can be shown."""
-    name = str(path or "").rstrip("/").rpartition("/")[2]
-    return escape(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+def basename(path: object) -> str:
+    """Return the last part of a path."""
+    return str(path or "").rstrip("/").rpartition("/")[2]

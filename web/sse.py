@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Response, stream_with_context
 
+from web.panel import panel
+
 HEARTBEAT = b": still here\n\n"
 """A comment: a browser passes over it, and the server notices when nobody is there any more."""
+_HEARTBEAT_SECONDS = 10.0
 _alive: list[Callable[[], bool]] = []
 
 
@@ -20,7 +24,7 @@ def event(name: str, data: Any, event_id: int | None = None) -> bytes:
 
 
 def stream(events: Iterator[bytes]) -> Response:
-    """Answer with events until they end, the server closes or the browser goes away."""
+    """Answer with events until they end, the server closes or the browser goes away; `b""` stands for none just now."""
     response = Response(stream_with_context(_until_closing(events)), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"  # a proxy in front must not collect them
@@ -29,10 +33,15 @@ def stream(events: Iterator[bytes]) -> Response:
 
 def _until_closing(events: Iterator[bytes]) -> Iterator[bytes]:
     yield b"retry: 1000\n\n"
+    silent_since = time.monotonic()
     for block in events:
         if is_closing():
             return
-        yield block
+        panel().orphans.look()  # a page may stay open for days
+        now = time.monotonic()
+        if block or now - silent_since > _HEARTBEAT_SECONDS:
+            silent_since = now
+            yield block or HEARTBEAT
 
 
 def last_event_id(header: str | None, default: int = 0) -> int:

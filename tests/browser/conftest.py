@@ -120,9 +120,10 @@ class Witness:
             self.strangers.append(request.url)
 
     def _said(self, message: ConsoleMessage) -> None:
-        is_of_the_network = (
-            "Failed to load resource" in message.text or "ERR_" in message.text
-        )  # a server that was ended
+        # A server that was ended, or that refused what was asked.
+        is_of_the_network = any(
+            words in message.text for words in ("Failed to load resource", "ERR_", "Response Status Error Code")
+        )
         if message.type == "error" and not is_of_the_network:
             self.complaints.append(message.text)
 

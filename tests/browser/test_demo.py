@@ -127,7 +127,7 @@ def test_a_damaged_clip_is_told_and_retried(page: Page, delivery: Path, store: S
     (run,) = store.runs(limit=10)
     failure.get_by_role("button", name="Retry").click()
     expect(page.locator("#messages")).to_contain_text("taken up again")
-    expect(page.locator("#run-head")).to_contain_text("further attempt", timeout=TWO_STEPS)
+    expect(page.locator("#run-head")).to_contain_text("1 failed task tried again", timeout=TWO_STEPS)
     expect(page.locator("#run-head .badge")).to_have_text("failed", timeout=TWO_STEPS)
     attempts = [part.status for part in store.parts(run.id) if "cut off" in part.subject and part.stage == "step2"]
     assert attempts == ["failed", "failed"]

@@ -6,7 +6,6 @@ import random
 import signal
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE, Server
@@ -15,13 +14,6 @@ from tests.conftest import wait_until
 MB = 1 << 20
 SLOW = 12 * MB
 """Bytes a second: a file of some dozens of megabytes is on its way for seconds."""
-
-
-@pytest.fixture
-def rushes(tmp_path: Path) -> Path:
-    folder = tmp_path / "rushes"
-    folder.mkdir()
-    return folder
 
 
 def write(path: Path, megabytes: float) -> bytes:

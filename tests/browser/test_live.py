@@ -190,7 +190,7 @@ def test_a_failure_stands_on_top_and_is_retried_then_accepted(page: Page, miniat
     failure.get_by_role("button", name="Retry").click()
     wait_until(lambda: miniature.tasks()["STEP3 fail-STEP3-b"] == ["failed", "failed"], 40, "a second attempt")
     expect(badge(page)).to_have_text("failed", timeout=LONG_ENOUGH)
-    expect(page.locator("#run-head")).to_contain_text("further attempt")
+    expect(page.locator("#run-head")).to_contain_text("1 failed task tried again")
     failure.get_by_role("button", name="Accept").click()
     expect(badge(page)).to_have_text("done", timeout=LONG_ENOUGH)
     expect(failure).to_have_count(0)

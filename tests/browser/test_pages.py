@@ -202,6 +202,31 @@ def test_a_run_is_started_with_the_keyboard_alone(stage: Stage, page: Page) -> N
     expect(page.locator("#run .summary .badge")).to_be_visible(timeout=60_000)
 
 
+def test_what_is_refused_is_said_beside_what_was_pressed(page: Page) -> None:
+    page.goto("/workflow")
+    page.get_by_text("Type paths on the server").click()
+    page.locator("#more").fill("/etc")
+    for name in ("Preview", "Start"):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.click()
+        said = page.get_by_role("alert").filter(has_text="path_not_allowed")
+        expect(said).to_have_count(1)
+        expect(said).to_be_in_viewport()
+        pressed, beside = button.bounding_box(), said.bounding_box()
+        assert pressed and beside
+        assert 0 < beside["y"] - pressed["y"] < 120, name
+
+
+@pytest.mark.parametrize("window", [{"width": 1280, "height": 900}, PHONE])
+def test_the_timeline_names_every_step_whole(window: dict[str, int], stage: Stage, open_page: NewPage) -> None:
+    page = open_page(viewport=window)
+    page.goto(stage.path("/executions/{run}/timeline"))
+    labels = page.locator(".lane-step")
+    labels.first.evaluate("label => { label.textContent = 'validation.1' }")  # as a check is called
+    cut = "labels => labels.filter((it) => it.scrollWidth > it.clientWidth).map((it) => it.textContent)"
+    assert labels.evaluate_all(cut) == []
+
+
 def test_the_matrix_is_walked_with_the_arrows(stage: Stage, page: Page) -> None:
     page.goto(stage.path("/executions/{run}/videos"))
     tab_to(page, ".matrix a")

@@ -20,6 +20,17 @@ def text_of(client: FlaskClient, path: str, status: int = 200, headers: dict[str
     return answer.get_data(as_text=True)
 
 
+def words_of(html: str) -> str:
+    """What a person reads, more or less: without tags, a blank between words."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def assert_inert(page: str) -> None:
+    """Nothing in a page is a script or a style of its own, and nothing is asked of another server."""
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|javascript:", page)
+    assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page)
+
+
 def buttons(page: str) -> set[str]:
     """The addresses that the buttons of a page send to."""
     return {unescape(address) for address in re.findall(r'formaction="([^"]+)"', page)}

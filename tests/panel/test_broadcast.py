@@ -10,6 +10,7 @@ import pytest
 
 from services import broadcast as module
 from services.broadcast import Broadcast
+from services.errors import ServiceError
 from services.executions import Event, Execution, Store, new_id, utc_now
 from tests.conftest import wait_until
 
@@ -97,6 +98,26 @@ def test_nobody_listening_costs_nothing(store: Store) -> None:
     again = heard.events(run_id, 0, patience=5)
     assert numbers_in(next(again)) == [0]
     again.close()
+
+
+def test_who_could_not_begin_to_listen_is_not_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that cannot be read at this moment leaves no thread that looks for nobody."""
+
+    def refuse() -> int:
+        raise ServiceError("database_locked", "Locked.", "Wait.")
+
+    run_id = a_run(store)
+    heard = Broadcast(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "newest_event_id", refuse)
+        with pytest.raises(ServiceError):
+            next(heard.events(run_id, 0))
+    listener = heard.events(run_id, 0, patience=0.05)
+    assert next(listener) == b""
+    listener.close()
+    wait_until(
+        lambda: not any(thread.name == "broadcast" for thread in threading.enumerate()), what="the end of the look"
+    )
 
 
 def test_a_status_is_worked_out_once_for_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

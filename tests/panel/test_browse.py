@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -14,26 +13,12 @@ from werkzeug.test import TestResponse
 
 from config.settings import Settings
 from services import filesystem_service
-from web import create_app
+from tests.panel.pages import assert_inert
+from web.panel import Panel
 
 
-@pytest.fixture
-def rushes(tmp_path: Path) -> Path:
-    folder = tmp_path / "rushes"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def browser(panel_settings: Settings, rushes: Path) -> FlaskClient:
-    app = create_app(replace(panel_settings, browse_roots=(str(rushes),)))
-    signed_in = app.test_client()
-    signed_in.get(f"/link/{app.extensions['derush'].accounts.new_link()}")
-    return signed_in
-
-
-def look(browser: FlaskClient, path: Path | str | None = None) -> TestResponse:
-    return browser.get(f"/browse?{urlencode({'path': str(path)})}" if path else "/browse")
+def look(client: FlaskClient, path: Path | str | None = None) -> TestResponse:
+    return client.get(f"/browse?{urlencode({'path': str(path)})}" if path else "/browse")
 
 
 def marked(answer: TestResponse, name: str) -> list[str]:
@@ -41,74 +26,72 @@ def marked(answer: TestResponse, name: str) -> list[str]:
     return re.findall(rf'{name}="([^"]*)"', answer.get_data(as_text=True))
 
 
-def test_it_begins_with_the_roots(browser: FlaskClient, rushes: Path, panel_settings: Settings) -> None:
-    answer = look(browser)
+def test_it_begins_with_the_roots(client: FlaskClient, rushes: Path, panel_settings: Settings) -> None:
+    answer = look(client)
     assert answer.status_code == 200
     assert marked(answer, "data-open") == ["", str(rushes)]
     assert str(panel_settings.uploads_dir) in answer.text and "not there just now" in answer.text
     assert marked(answer, "data-choose") == []
 
 
-def test_a_folder_shows_what_can_be_opened_and_what_can_be_taken(browser: FlaskClient, rushes: Path) -> None:
+def test_a_folder_shows_what_can_be_opened_and_what_can_be_taken(client: FlaskClient, rushes: Path) -> None:
     (rushes / "day 1").mkdir()
     for name in ("b.zip", "clip 10.mp4", "clip 2.mp4", "notes.txt", ".hidden.mp4"):
         (rushes / name).write_bytes(b"x" * 1500)
-    answer = look(browser, rushes)
+    answer = look(client, rushes)
     assert marked(answer, "data-open") == ["", str(rushes), str(rushes / "day 1")]
     taken = [rushes, rushes / "day 1", rushes / "b.zip", rushes / "clip 2.mp4", rushes / "clip 10.mp4"]
     assert marked(answer, "data-choose") == [str(path) for path in taken]
-    assert "notes.txt" in answer.text and "1.5 kB" in answer.text and ".hidden.mp4" not in answer.text
+    assert "notes.txt" in answer.text and "1.5\u00a0kB" in answer.text and ".hidden.mp4" not in answer.text
 
 
-def test_an_empty_folder_says_so(browser: FlaskClient, rushes: Path) -> None:
-    assert "nothing here that can be shown" in look(browser, rushes).text
+def test_an_empty_folder_says_so(client: FlaskClient, rushes: Path) -> None:
+    assert "nothing here that can be shown" in look(client, rushes).text
 
 
 @pytest.mark.parametrize("path", ["/", "/etc", "{root}/..", "{root}/../data_dir", "relative", "~root", "{root}/x\0y"])
-def test_elsewhere_is_refused_with_what_is_allowed(browser: FlaskClient, rushes: Path, path: str) -> None:
-    answer = look(browser, path.format(root=rushes))
+def test_elsewhere_is_refused_with_what_is_allowed(client: FlaskClient, rushes: Path, path: str) -> None:
+    answer = look(client, path.format(root=rushes))
     assert answer.status_code in {400, 404}
     assert "path_not_allowed" in answer.text or "no_such_path" in answer.text
     assert marked(answer, "data-open") == ["", str(rushes)]
 
 
-def test_a_name_is_shown_as_the_text_it_is(browser: FlaskClient, rushes: Path) -> None:
+def test_a_name_is_shown_as_the_text_it_is(client: FlaskClient, rushes: Path) -> None:
     name = '"><script>alert(1)<&amp; {{ 7*7 }}.mp4'
     (rushes / name).touch()
-    answer = look(browser, rushes)
+    answer = look(client, rushes)
     assert "<script>" not in answer.text
     assert "&lt;script&gt;alert(1)&lt;&amp;amp; {{ 7*7 }}.mp4" in answer.text
 
 
-def test_a_name_that_is_no_utf8_does_not_break_the_page(browser: FlaskClient, rushes: Path) -> None:
+def test_a_name_that_is_no_utf8_does_not_break_the_page(client: FlaskClient, rushes: Path) -> None:
     (rushes / os.fsdecode(b"caf\xe9.mp4")).touch()
-    answer = look(browser, rushes)
+    answer = look(client, rushes)
     assert answer.status_code == 200 and "caf?.mp4" in answer.text and "rename it" in answer.text
     assert marked(answer, "data-choose") == [str(rushes)]
 
 
 def test_a_folder_too_long_to_show_says_how_much_there_is(
-    browser: FlaskClient, rushes: Path, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, rushes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filesystem_service, "MOST_ENTRIES", 3)
     for number in range(7):
         (rushes / f"{number}.mp4").touch()
-    answer = look(browser, rushes)
+    answer = look(client, rushes)
     assert len(marked(answer, "data-choose")) == 4
     assert "7 entries; the first 3" in answer.text
 
 
-def test_only_those_who_may_run_things_look_around(browser: FlaskClient, rushes: Path) -> None:
-    accounts = browser.application.extensions["derush"].accounts
-    assert browser.application.test_client().get("/browse").status_code == 302
-    program = browser.application.test_client()
+def test_only_those_who_may_run_things_look_around(anonymous: FlaskClient, opened: Panel) -> None:
+    assert anonymous.get("/browse").status_code == 302
     for scope, status in (("read", 403), ("run", 200)):
-        token = accounts.create_token(scope, [scope])
-        assert program.get("/browse", headers={"Authorization": f"Bearer {token}"}).status_code == status
+        token = opened.accounts.create_token(scope, [scope])
+        assert anonymous.get("/browse", headers={"Authorization": f"Bearer {token}"}).status_code == status
 
 
-def test_the_launch_form_offers_both_ways_to_bring_inputs(browser: FlaskClient) -> None:
-    page = browser.get("/workflow").text
+def test_the_launch_form_offers_both_ways_to_bring_inputs(client: FlaskClient) -> None:
+    page = client.get("/workflow").text
     for needed in ("chosen-inputs", "input-chip", "browse-open", "browse-dialog", "drop-zone", "upload-row"):
         assert page.count(f'id="{needed}"') == 1
-    assert "<script>" not in page and " style=" not in page
+    assert_inert(page)

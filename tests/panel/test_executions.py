@@ -20,7 +20,7 @@ from services.options import Options
 from services.processes import identity
 from services.run_commands import run_command
 from tests.panel.made_runs import BEGAN, BigRun, make_run, moment, save_many
-from tests.panel.pages import Watching, buttons, matrix_rows, text_of
+from tests.panel.pages import Watching, assert_inert, buttons, matrix_rows, text_of, words_of
 from web import sse
 from web.executions.listing import PAGE
 
@@ -80,8 +80,8 @@ def test_a_row_tells_state_time_progress_and_counts(client: FlaskClient, store: 
     store.save([run, held])
     page = text_of(client, "/executions")
     row = page.partition(f'id="run-{run.id}"')[2].partition('role="row"')[0]
-    said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row))
-    assert "full: night &lt;b&gt;.zip" in said and "interrupted" in said and "1 min 00 s" in said and "100 %" in said
+    said = words_of(row)
+    assert "full: night <b>.zip" in said and "interrupted" in said and "1 min 00 s" in said and "42 %" in said
     assert "failed 4" in said and "done 3" in said
     assert "paused" in page.partition(f'id="run-{held.id}"')[2].partition('role="row"')[0]
 
@@ -130,7 +130,7 @@ def test_the_id_of_a_part_leads_to_its_run_with_that_part_open(client: FlaskClie
 @pytest.mark.parametrize("run_id", ["exec_000000000000", "..", "%00", "exec_%ff", "'--", "<script>"])
 def test_a_run_that_is_not_there_is_said_to_be_missing(client: FlaskClient, run_id: str, page: str) -> None:
     answer = client.get(f"/executions/{run_id}{page}")
-    assert answer.status_code in {404, 308} and "<script>'" not in answer.get_data(as_text=True)
+    assert answer.status_code in {404, 308} and "<script>" not in answer.get_data(as_text=True)
 
 
 def test_a_part_of_another_run_is_not_shown(client: FlaskClient, small: BigRun, store: Store) -> None:
@@ -223,7 +223,7 @@ def test_a_task_tells_its_attempts_warnings_figures_files_and_log(
 
 
 def test_nothing_in_a_page_runs_or_breaks_whatever_files_are_called(client: FlaskClient, store: Store) -> None:
-    nasty = '"><script>alert(1)</script>\udce9.mp4'
+    nasty = '"><script>alert(1)</script>\udce9\ud800.mp4'
     made = BigRun(0)
     error = {"code": "<i>", "message": f"Cannot read {nasty}", "remedy": "`rm`\udcff"}
     made.task("STEP3", "video", f"{made.project}/docs/{nasty}", 3.0, status="failed", error=error)
@@ -231,15 +231,14 @@ def test_nothing_in_a_page_runs_or_breaks_whatever_files_are_called(client: Flas
     made.save(store)
     run_id, task_id = made.run.id, made.of("STEP3")[0].id
     paths = (
-        "/executions", f"/executions/{run_id}?part={task_id}", f"/executions/{run_id}/videos?cell={task_id}.step3",
+        "/", "/workflow", "/executions", f"/executions/{run_id}?part={task_id}", f"/executions/{run_id}/videos?cell={task_id}.step3",
         f"/executions/{run_id}/videos?row={task_id}", f"/executions/{run_id}/timeline?step=step3", f"/executions/{run_id}/files",
         f"/executions/{run_id}/commands",
     )  # fmt: skip
     for path in paths:
         page = text_of(client, path)
-        assert "<script>alert" not in page
-        assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|javascript:", page), path
-        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page), path
+        assert "<script>alert" not in page, path
+        assert_inert(page)
 
 
 # Videos

@@ -5,9 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,15 +15,14 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 
 from services.log_lines import Line
 from tests.conftest import wait_until
-from tests.panel.conftest import csrf
+from tests.log_files import HUGE, huge_log, write_busily
+from tests.panel.conftest import csrf, served
+from tests.panel.pages import text_of
 from web.logs.lines import to_html
 from web.panel import Panel
-
-HUGE = 2_000_000_000
 
 
 @pytest.fixture
@@ -36,12 +32,6 @@ def logs(opened: Panel) -> Path:
     (folder / "step3").mkdir(parents=True)
     (folder / "step3" / "a.log").write_text("".join(f"2026-11-21T10:31:06Z INFO    line {n}\n" for n in range(2_500)))
     return folder
-
-
-def page(client: FlaskClient, address: str, status: int = 200) -> str:
-    answer = client.get(address)
-    assert answer.status_code == status, answer.get_data(as_text=True)
-    return answer.get_data(as_text=True)
 
 
 def stretch(client: FlaskClient, query: str = "", name: str = "step3/a.log") -> dict[str, Any]:
@@ -66,19 +56,19 @@ def test_folders_and_their_newest_logs_are_listed(client: FlaskClient, logs: Pat
         path = logs / "runs" / f"exec_{number}.log"
         path.write_text("x" * number)
         os.utime(path, (2e9 + number, 2e9 + number))
-    listed = page(client, "/logs")
+    listed = text_of(client, "/logs")
     assert listed.index("exec_204.log") < listed.index("exec_197.log") < listed.index("STEP3")
     assert "exec_196.log" not in listed and "All 205 logs" in listed
-    assert 'href="/logs/step3/a.log"' in listed and "204 B" in listed and "2033-05-18" in listed
-    folder = page(client, "/logs?folder=runs")
+    assert 'href="/logs/step3/a.log"' in listed and "204\u00a0B" in listed and "2033-05-18" in listed
+    folder = text_of(client, "/logs?folder=runs")
     assert folder.count("/logs/runs/exec_") == 200 and "from=200" in folder
-    assert page(client, "/logs?folder=runs&from=200").count("/logs/runs/exec_") == 5
+    assert text_of(client, "/logs?folder=runs&from=200").count("/logs/runs/exec_") == 5
     assert client.get("/logs/runs").headers["Location"] == "/logs?folder=runs"
 
 
 def test_no_log_yet_is_said(client: FlaskClient) -> None:
-    assert "There is no log yet" in page(client, "/logs")
-    assert "There is no log here" in page(client, "/logs?folder=../..&from=-7")
+    assert "There is no log yet" in text_of(client, "/logs")
+    assert "There is no log here" in text_of(client, "/logs?folder=../..&from=-7")
 
 
 @pytest.mark.parametrize("kind", ["logs", "log/lines", "log/follow", "log/search", "log/file", "log/folder"])
@@ -106,13 +96,13 @@ def test_nobody_reads_a_log_without_signing_in(anonymous: FlaskClient, logs: Pat
 
 
 def test_a_log_opens_at_its_end_and_is_read_from_there_without_scripts(client: FlaskClient, logs: Path) -> None:
-    shown = page(client, "/logs/step3/a.log")
+    shown = text_of(client, "/logs/step3/a.log")
     assert "line 2499<" in shown and "line 100<" not in shown
     before = shown.partition("?before=")[2].partition('"')[0]
     assert f'data-start="{before}"' in shown and "Later lines" not in shown
-    earlier = page(client, f"/logs/step3/a.log?before={before}")
+    earlier = text_of(client, f"/logs/step3/a.log?before={before}")
     assert f'data-end="{before}"' in earlier and "Later lines" in earlier and "Earlier lines" in earlier
-    assert "line 0<" in page(client, "/logs/step3/a.log?after=0")
+    assert "line 0<" in text_of(client, "/logs/step3/a.log?after=0")
     assert 'data-live="/log/follow/step3/a.log?from=' in shown
 
 
@@ -131,7 +121,7 @@ def test_a_place_is_an_offset_and_is_the_same_for_ever(client: FlaskClient, logs
 def test_levels_can_be_left_out(client: FlaskClient, logs: Path) -> None:
     with (logs / "step3" / "a.log").open("a") as stream:
         stream.write("2026-11-21T10:31:06Z ERROR   bad\n  more\n2026-11-21T10:31:06Z INFO    good\n")
-    shown = page(client, "/logs/step3/a.log?level=ERROR")
+    shown = text_of(client, "/logs/step3/a.log?level=ERROR")
     assert shown.count('class="line error"') == 2 and 'class="line info"' not in shown
     assert "level=ERROR" in shown.partition("data-live=")[2][:100]
     assert [hit["b"] for hit in found(client, "q=line+1&level=ERROR") if "b" in hit] == []
@@ -166,19 +156,15 @@ def test_what_is_no_utf8_is_shown_as_such() -> None:
 
 
 def test_two_gigabytes_open_at_their_end_in_a_moment(client: FlaskClient, logs: Path) -> None:
-    path = logs / "step3" / "huge.log"
-    path.write_bytes(b"")
-    os.truncate(path, HUGE)
-    with path.open("a") as stream:
-        stream.write("\n" + "a line as long as lines are in a log, about\n" * 5_000 + "the last one\n")
-    page(client, "/logs/step3/a.log")  # templates are read once
+    huge_log(logs / "step3" / "huge.log")
+    text_of(client, "/logs/step3/a.log")  # templates are read once
     took = []
     for address in ("/logs/step3/huge.log", "/log/lines/step3/huge.log?at=1000000000", "/log/lines/step3/huge.log"):
         began = time.perf_counter()
-        shown = page(client, address)
+        shown = text_of(client, address)
         took.append(time.perf_counter() - began)
         assert len(shown) < 300_000
-    assert "the last one" in shown and min(took) < 0.1 and took[0] < 0.5
+    assert "the last line" in shown and min(took) < 0.1 and took[0] < 0.5
 
 
 # What comes in
@@ -187,12 +173,8 @@ def test_two_gigabytes_open_at_their_end_in_a_moment(client: FlaskClient, logs: 
 @pytest.fixture
 def server(app: Flask) -> Iterator[int]:
     """The panel behind a real socket; gives its port."""
-    made = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    yield made.server_port
-    made.shutdown()
-    thread.join(5)
+    with served(app) as port:
+        yield port
 
 
 @contextmanager
@@ -261,26 +243,11 @@ def shown_lines(events: Sequence[dict[str, Any]]) -> dict[int, str]:
     return lines
 
 
-WRITER = """
-import logging, sys, time
-from pathlib import Path
-from workflow_scripts.stepkit.logs import open_log
-open_log(Path(sys.argv[1]))
-logging.getLogger().handlers = logging.getLogger().handlers[:1]
-began, number = time.monotonic(), 0
-while number < 15_000:
-    while number < min(15_000, (time.monotonic() - began) * 5_000):
-        logging.info("line %d of clip_%d.mp4", number, number % 7)
-        number += 1
-    time.sleep(0.005)
-"""
-
-
 def test_five_thousand_lines_a_second_reach_the_page(client: FlaskClient, server: int, logs: Path) -> None:
     path = logs / "step3" / "busy.log"
     path.write_bytes(b"")
     with listening(client, server, "/log/follow/step3/busy.log?from=0") as listener:
-        subprocess.run([sys.executable, "-c", WRITER, path], check=True)
+        write_busily(path, 15_000)
         wait_until(lambda: listener.ids[-1:] == [path.stat().st_size], 5, "the last line")
     assert "".join(f"{line}\n" for line in shown_lines(listener.events).values()) == path.read_text()
     assert len(listener.events) < 300, "in batches"
@@ -348,7 +315,7 @@ def test_what_is_found_is_text(client: FlaskClient, logs: Path) -> None:
     (logs / "step3" / "a.log").write_bytes(b"\xff<img src=x> \x1b[31m<B>word</B>\x1b[0m\xc3")
     hit = found(client, "q=%3Cb%3EWORD")[0]
     assert hit["html"] == "&lt;img src=x&gt; <mark>&lt;B&gt;word</mark>&lt;/B&gt;"
-    shown = page(client, "/logs/step3/a.log?q=%3Cb%3Eword")
+    shown = text_of(client, "/logs/step3/a.log?q=%3Cb%3Eword")
     assert "<mark>&lt;B&gt;word</mark>" in shown and 'href="/logs/step3/a.log?at=0#b=0"' in shown
     assert "<b>" not in shown.lower() and "1 line found" in shown
 
@@ -386,19 +353,13 @@ def test_a_log_is_downloaded_whole_or_in_part(client: FlaskClient, logs: Path) -
 
 
 def test_the_folder_is_opened_where_the_person_sits(
-    client: FlaskClient, opened: Panel, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, opened: Panel, logs: Path, opener: Path
 ) -> None:
-    opener = tmp_path / "bin" / "xdg-open"
-    opener.parent.mkdir()
-    opener.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/shown\n')
-    opener.chmod(opener.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{opener.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("DISPLAY", ":99")
     form = {"csrf_token": csrf(client)}
     assert client.post("/log/folder/step3/a.log").status_code == 400, "a CSRF token is asked for"
     answer = client.post("/log/folder/step3/a.log", data=form, headers={"HX-Request": "1"})
     assert "is open on this machine" in answer.get_data(as_text=True)
-    assert (tmp_path / "shown").read_text() == str(logs / "step3")
+    assert opener.read_text() == str(logs / "step3")
     assert client.post("/log/folder/step3/a.log", data=form).headers["Location"] == "/logs/step3/a.log"
     assert "open folder" in {record.action for record in opened.accounts.audit_entries()}
 
@@ -419,5 +380,5 @@ def test_a_folder_that_cannot_be_opened_has_a_path_to_copy(
 
 def test_scripts_that_others_import_are_not_kept_by_the_browser(client: FlaskClient, logs: Path) -> None:
     assert client.get("/static/logs_window.js").headers["Cache-Control"] == "no-cache"
-    address = page(client, "/logs/step3/a.log").partition('src="/static/logs.js')[2].partition('"')[0]
+    address = text_of(client, "/logs/step3/a.log").partition('src="/static/logs.js')[2].partition('"')[0]
     assert "max-age" in client.get(f"/static/logs.js{address}").headers["Cache-Control"]

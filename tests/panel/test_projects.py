@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import datetime, timezone
 from html import unescape
@@ -14,6 +15,7 @@ from flask.testing import FlaskClient
 
 from config.settings import Settings
 from services.results_archiver import Artefact, ResultsArchiver, Subject
+from tests.panel.pages import text_of, words_of
 
 CONTENT = bytes(range(256)) * 40
 
@@ -51,20 +53,14 @@ def record(folder: Path, stem: str, steps: dict[str, list[dict[str, Any]]], fail
     (folder / ".derush" / f"{stem}.json").write_text(json.dumps(content))
 
 
-def page_of(client: FlaskClient, path: str) -> str:
-    answer = client.get(path)
-    assert answer.status_code == 200, answer.text[:500]
-    return answer.text
-
-
 def links(page: str) -> set[str]:
     return {unescape(link) for link in re.findall(r'href="(/artefacts/(?!file/)[^"]+)"', page)}
 
 
 def test_a_project_tells_what_is_done_what_failed_and_where_everything_is(client: FlaskClient, project: Path) -> None:
-    page = page_of(client, "/projects/day%20one")
+    page = text_of(client, "/projects/day%20one")
     rows = re.findall(r'<tr id="video-\d".*?</tr>', page, re.DOTALL)
-    said = [re.sub(r"\s+", " ", re.sub(r"<details.*?</details>|<[^>]+>", " ", row, flags=re.DOTALL)) for row in rows]
+    said = [words_of(re.sub(r"<details.*?</details>", " ", row, flags=re.DOTALL)) for row in rows]
     assert [line.split() for line in said] == [
         ["a", "done", "done", *["–", "not", "done"] * 3], ["b", "done", "failed", *["–", "not", "done"] * 3],
     ]  # fmt: skip
@@ -78,14 +74,22 @@ def test_a_project_tells_what_is_done_what_failed_and_where_everything_is(client
     assert "passwd" not in page
     assert f"derush run &#39;{project}&#39;" in page
     for link in links(page):
-        page_of(client, link)
-    assert '<a href="/projects/day%20one">' in page_of(client, "/projects")
+        text_of(client, link)
+    assert '<a href="/projects/day%20one">' in text_of(client, "/projects")
 
 
 def test_a_project_that_was_moved_to_its_delivery_is_still_found(client: FlaskClient, project: Path) -> None:
     project.rename(project.with_name("elsewhere"))
-    page = page_of(client, "/projects/day%20one")
+    page = text_of(client, "/projects/day%20one")
     assert "Nothing is recorded of a video here" in page and "delivered.txt" in page
+
+
+def test_a_project_whose_name_is_no_utf8_is_listed(client: FlaskClient, panel_settings: Settings) -> None:
+    folder = panel_settings.projects_dir / os.fsdecode(b"caf\xe9 & co")
+    (folder / ".derush").mkdir(parents=True)
+    record(folder, "a", {"STEP2": []})
+    for path in ("/", "/projects"):
+        assert "caf\ufffd &amp; co</a>" in text_of(client, path)
 
 
 @pytest.mark.parametrize("name", ["none", ".", "..", "%2e%2e", "..%2fday one", ".derush", "%00", "day one%2f", "%ff"])
@@ -101,7 +105,7 @@ def test_a_record_leads_nowhere_else(client: FlaskClient, project: Path, path: o
     (project / "docs" / "caf\udce9.csv").write_text("x")
     record(project, "a", {"STEP3": [{"kind": "<b>", "path": path}]})
     record(project, "b", {"STEP3": "no list"}, {"STEP4": "no error"})  # type: ignore[dict-item]
-    page = page_of(client, "/projects/day%20one")
+    page = text_of(client, "/projects/day%20one")
     assert not [link for link in links(page) if "/docs/" in link] and "<b>" not in page
 
 
@@ -111,8 +115,8 @@ def test_a_record_leads_nowhere_else(client: FlaskClient, project: Path, path: o
 def test_a_damaged_record_breaks_nothing(client: FlaskClient, project: Path, content: str) -> None:
     (project / ".derush" / "a.json").write_text(content)
     (project / ".derush" / "b.json").unlink()
-    page_of(client, "/projects/day%20one")
-    page_of(client, "/projects")
+    text_of(client, "/projects/day%20one")
+    text_of(client, "/projects")
 
 
 # Files
@@ -120,7 +124,7 @@ def test_a_damaged_record_breaks_nothing(client: FlaskClient, project: Path, con
 
 def test_a_table_is_shown_and_what_it_holds_is_text(client: FlaskClient, project: Path) -> None:
     (project / "docs" / "a_scenes.csv").write_text("No,<script>alert(1)</script>\n1,=cmd()\n")
-    page = page_of(client, "/artefacts/projects/day%20one/docs/a_scenes.csv")
+    page = text_of(client, "/artefacts/projects/day%20one/docs/a_scenes.csv")
     assert '<th scope="col">&lt;script&gt;' in page and "<td>=cmd()</td>" in page and "<script>alert" not in page
 
 
@@ -136,13 +140,13 @@ def test_the_beginning_of_a_file_is_shown(
     client: FlaskClient, project: Path, name: str, content: str, shown: str
 ) -> None:
     (project / "docs" / name).write_text(content)
-    page = page_of(client, f"/artefacts/projects/day one/docs/{name}")
+    page = text_of(client, f"/artefacts/projects/day one/docs/{name}")
     assert shown in page and "<script>alert" not in page
 
 
 def test_a_video_plays_and_is_given_in_ranges(client: FlaskClient, project: Path) -> None:
     address = "/artefacts/file/projects/day%20one/docs/a.mp4"
-    assert f'<video controls preload="metadata" src="{address}"' in page_of(client, address.replace("/file", "", 1))
+    assert f'<video controls preload="metadata" src="{address}"' in text_of(client, address.replace("/file", "", 1))
     whole = client.get(address)
     assert (whole.status_code, whole.mimetype, whole.data) == (200, "video/mp4", CONTENT)
     assert whole.headers["Accept-Ranges"] == "bytes" and whole.headers["Content-Length"] == str(len(CONTENT))

@@ -7,7 +7,6 @@ nothing. What is really started is tested in test_real_launch.py.
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +16,8 @@ import schemathesis
 from flask import Flask
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
-from werkzeug.serving import make_server
 
 from config.contract import Exit
-from config.settings import read_settings
 from services import launching
 from services.accounts import Accounts
 from services.background import Background
@@ -29,6 +26,7 @@ from services.inventory import Inventory
 from services.maintenance import Maintenance
 from services.models import Token
 from services.responses import Preview
+from tests.panel.conftest import served, settings_below
 from tests.panel.made_runs import BigRun
 from web import create_app
 from web.api import runs
@@ -56,13 +54,11 @@ HOW = {
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """A panel with a little of everything, which starts nothing."""
     folder = tmp_path_factory.mktemp("api")
-    names = ("PROJECTS_DIR", "OUTPUT_DIR", "ARCHIVES_DIR", "LOGS_DIR", "DATA_DIR", "UPLOADS_DIR")
-    places = {**{name: str(folder / name.lower()) for name in names}, "CACHE_ROOT_DIR": str(folder)}
-    made = create_app(read_settings({**places, "BROWSE_ROOTS": str(folder / "rushes")}))
+    settings = settings_below(folder)
+    made = create_app(settings)
     _fill(folder, made)
-    settings_of = made.extensions["derush"].settings
     made.extensions[PARTS] = Parts(
-        Inventory(settings_of), Maintenance(settings_of, derush=["true"]), Background(list, "doctor")
+        Inventory(settings), Maintenance(settings, derush=["true"]), Background(list, "doctor")
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launching, "start_detached", lambda _run_id, _settings: os.getpid())
@@ -93,12 +89,8 @@ def _fill(folder: Path, app: Flask) -> None:
 
 @pytest.fixture(scope="module")
 def address(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join(10)
+    with served(app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +111,6 @@ def test_every_answer_is_as_declared(address: str, headers: dict[str, str]) -> N
             answers[str(event.label)].update(said)
             checks = [check for found in event.recorder.checks.values() for check in found]
             wrong += [f"{it.failure_info.failure} {it.failure_info.code_sample}" for it in checks if it.failure_info]
-    for k, v in answers.items():
-        print("CODES", k, dict(v))
     assert not wrong, "\n\n".join(wrong[:5])
     declared = {f"{method.upper()} {path}" for path, item in document.raw_schema["paths"].items() for method in item}
     assert {label for label in answers if label in declared} == declared - {f"GET {path}" for path in ENDLESS}

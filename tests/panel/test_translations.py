@@ -18,7 +18,7 @@ from config.settings import Settings
 from scripts.translate import FILES, WEB, is_translated, read, words
 from services.executions import Store
 from tests.panel.made_runs import BigRun, make_run
-from web.presentation import LANGUAGES, decimal, duration, filesize
+from web.presentation import LANGUAGES, decimal, duration, filesize, percent
 
 CATALOGUES = {path.parents[1].name: path for path in (WEB / "translations").glob(FILES)}
 NO_BREAK = "\u00a0"
@@ -82,9 +82,22 @@ def test_french_is_set_as_french_is() -> None:
 
 def test_amounts_are_written_as_the_reader_writes_them(app: Flask) -> None:
     with app.test_request_context(headers={"Accept-Language": "fr"}):
-        assert (duration(7.46), filesize(1_540_000), decimal("0.5 · 12.0")) == ("7,5 s", "1,5 Mo", "0,5 · 12,0")
+        assert (duration(7.46), filesize(1_540_000), decimal("0.5 · 12.0")) == (
+            "7,5\u00a0s",
+            "1,5\u00a0Mo",
+            "0,5 · 12,0",
+        )
     with app.test_request_context(headers={"Accept-Language": "en"}):
-        assert (duration(7.46), filesize(1_540_000), decimal("0.5 · 12.0")) == ("7.5 s", "1.5 MB", "0.5 · 12.0")
+        assert (duration(7.46), filesize(1_540_000), decimal("0.5 · 12.0")) == (
+            "7.5\u00a0s",
+            "1.5\u00a0MB",
+            "0.5 · 12.0",
+        )
+        assert (duration(87), duration(93_600), percent(0.5)) == (
+            "1\u00a0min\u00a027\u00a0s",
+            "1\u00a0d\u00a02\u00a0h",
+            "50\u00a0%",
+        )
 
 
 # Pages as they are rendered

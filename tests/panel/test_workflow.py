@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,9 +26,11 @@ from services.plans import Plan
 from services.processes import identity
 from services.run_request import input_path
 from services.status import global_status
+from services.survival import Orphans
 from services.workflow_progress import Follower, Said, WorkflowProgress
 from tests.panel.conftest import csrf
 from tests.panel.made_runs import BigRun, make_run, moment
+from tests.panel.pages import assert_inert, words_of
 from web.panel import Panel
 from web.workflow import ENGINES
 from workflow_scripts.step5.engines import ENGINES as STEP5_ENGINES
@@ -141,6 +142,20 @@ def test_what_is_tried_again_by_itself_has_not_failed_yet(store: Store) -> None:
     assert names(Follower(progress_of(store), made.run.id).news()) == ["progress"]
 
 
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_where_a_page_of_events_ends_makes_no_error(store: Store, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    monkeypatch.setattr("services.workflow_progress._PAGE", page)
+    made = going_on()
+    facts = {"code": "stalled", "message": "It was silent.", "remedy": "Look."}
+    for task in made.of("STEP3"):
+        data = {"previous": task.id, "delay": 1.5}
+        retried = Event(run_id=task.run_id, execution_id=task.id, at=moment(2), event="task_retried", data=data)
+        made.events += [ended(task, **facts), *([retried] if task is not made.of("STEP3")[1] else [])]
+    made.save(store)
+    error, progress = Follower(progress_of(store), made.run.id).news()
+    assert (error.name, error.data["execution_id"], progress.name) == ("error", made.of("STEP3")[1].id, "progress")
+
+
 def test_a_run_that_could_not_be_carried_out_is_an_error_too(store: Store) -> None:
     run = make_run("failed", 0.0, error={"code": "disk_too_small", "message": "No room.", "remedy": "Make room."})
     end = Event(run_id=run.id, execution_id=run.id, at=moment(2), event="run_ended", data={"status": "failed"})
@@ -171,14 +186,6 @@ def test_a_run_is_looked_at_once_for_all_who_watch(store: Store, monkeypatch: py
     with ThreadPoolExecutor(40) as pool:
         told = list(pool.map(lambda follower: names(follower.news()), followers))
     assert told == [["progress"]] * 40 and len(looks) == 1
-
-
-def test_a_run_whose_supervisor_is_gone_is_not_told_to_go_on(store: Store) -> None:
-    made = going_on()
-    made.run.owner = {**identity(), "pid": 2**22 - 1, "started": "1"}
-    made.save(store)
-    (said,) = Follower(progress_of(store), None).news()
-    assert (said.name, said.data["status"]) == ("complete", "interrupted")
 
 
 # The stream and the page
@@ -236,9 +243,9 @@ def test_the_page_shows_what_waits_for_a_person(client: FlaskClient, store: Stor
     made.save(store)
     page = client.get(f"/workflow?run={made.tasks[5].id}").text  # the id of a task leads to its run
     assert "clip_0000.mp4" in page and "Have the file delivered again." in page
-    assert "&lt;b&gt;tiny.zip" in page and "900 B" in page
+    assert "&lt;b&gt;tiny.zip" in page and "900\u00a0B" in page
     assert f'href="/executions/{made.run.id}#errors"' in page
-    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|javascript:", page)
+    assert_inert(page)
 
 
 def test_a_name_that_is_no_utf8_does_not_break_the_page(client: FlaskClient, store: Store) -> None:
@@ -255,26 +262,6 @@ def test_the_engines_that_are_offered_are_those_of_step5() -> None:
 
 
 # Launching
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs that a process was started for; none really is, and each seems to go on in this one."""
-    begun: list[str] = []
-    monkeypatch.setattr(launching, "start_detached", lambda run_id, _settings: begun.append(run_id) or os.getpid())  # type: ignore[func-returns-value]
-    return begun
-
-
-@pytest.fixture
-def rushes(tmp_path: Path) -> Path:
-    folder = tmp_path / "rushes"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def panel_settings(panel_settings: Settings, tmp_path: Path) -> Settings:
-    return replace(panel_settings, browse_roots=(str(tmp_path / "rushes"),))
 
 
 def form(client: FlaskClient, folder: Path, **changes: object) -> MultiDict[str, Any]:
@@ -304,6 +291,7 @@ def test_the_form_starts_a_run_and_shows_it(
         steps=["STEP1", "STEP2"],
         kind="videos",
         min_size_mb="2.5",
+        keywords="Camille, day 2 ,",
         priority="7",
         force="1",
         engine="opencv_yunet",
@@ -315,6 +303,7 @@ def test_the_form_starts_a_run_and_shows_it(
     chosen = {
         "kind": "videos",
         "min_size_mb": 2.5,
+        "keywords": ["Camille", "day 2"],
         "force": True,
         "fail_fast": False,
         "engine": "opencv_yunet",
@@ -464,6 +453,7 @@ def test_a_supervisor_that_dies_at_once_is_noticed(
     monkeypatch.setattr(launching, "start_detached", lambda _run_id, _settings: 2**22 - 1)
     plan = make_plan(workflows()["verify"], objective="look", files=["/nowhere"])
     launched = launching.launch(store, panel_settings, plan, Options())
+    Orphans(store).look()
     (said,) = Follower(progress_of(store), launched.run.id).news()
     assert (said.name, said.data["status"]) == ("complete", "interrupted")
 
@@ -476,7 +466,7 @@ def test_the_preview_is_that_of_the_form(client: FlaskClient, store: Store, rush
         "/workflow/preview", data=form(client, rushes, steps=["STEP1"]), headers={"HX-Request": "true"}
     )
     assert answer.status_code == 200 and "<html" not in answer.text
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text))
+    text = words_of(answer.text)
     assert "STEP1" in text and "tiny.mp4 900 B · too small" in text and "rushes" in text
     assert re.search(r"STEP1 Extraction 1 0 0 0 0", text), text
     assert "<html" in client.post("/workflow/preview", data=form(client, rushes, steps=["STEP1"])).text

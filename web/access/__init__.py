@@ -7,7 +7,8 @@ A person who is signed in may do everything. Whatever changes something and come
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,8 +33,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from services.accounts import SCOPES, SHORTEST_PASSWORD
 from services.errors import ServiceError
-from web.mistakes import wants_json
+from web.mistakes import wants_fragment, wants_json
 from web.panel import panel
+from web.presentation import LANGUAGES, THEMES
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -42,6 +44,7 @@ csrf = CSRFProtect()
 limiter = Limiter(get_remote_address, storage_uri="memory://", strategy="moving-window", headers_enabled=True)
 _GUESSES = "8 per minute; 60 per hour"
 _SESSION = "generation"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,17 @@ def audit(action: str, target: str = "", outcome: str = "done") -> None:
     panel().accounts.record(action, who, request.remote_addr or "", target, outcome)
 
 
+@contextmanager
+def audited(action: str, target: str = "", outcome: str = "done") -> Iterator[None]:
+    """Write down what is done meanwhile by whom, or why it was refused."""
+    try:
+        yield
+    except ServiceError as error:
+        audit(action, target, f"refused: {error.code}")
+        raise
+    audit(action, target, outcome)
+
+
 def guard() -> AnyResponse | None:
     """Before every request: find out who asks, and whether they may."""
     if request.endpoint == "static":
@@ -96,7 +110,7 @@ def guard() -> AnyResponse | None:
     if g.actor is None:
         if wants_json() or request.headers.get("Authorization"):
             abort(401)
-        if request.headers.get("HX-Request"):
+        if wants_fragment():
             return Response(status=204, headers={"HX-Redirect": url_for("access.login")})
         return redirect(url_for("access.login", next=request.full_path.rstrip("?")))
     if scope not in g.actor.scopes:
@@ -105,9 +119,6 @@ def guard() -> AnyResponse | None:
     if g.actor.is_session and request.method not in _SAFE:
         csrf.protect()
     return None
-
-
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def _scope_wanted() -> str | None:
@@ -140,11 +151,7 @@ def _sign_in() -> None:
 @public
 def login() -> AnyResponse | str:
     """Show the form that asks for the password."""
-    if g.actor:
-        return redirect(url_for("home.index"))
-    return render_template(
-        "access/login.html", has_password=panel().accounts.has_password, next=request.args.get("next", "")
-    )
+    return redirect(url_for("home.index")) if g.actor else _login_page(request.args.get("next", ""))
 
 
 @blueprint.post("/login")
@@ -155,8 +162,7 @@ def sign_in() -> AnyResponse | tuple[str, int]:
     if not panel().accounts.check_password(request.form.get("password", "")):
         audit("sign in", outcome="refused: wrong password")
         flash(_("That is not the password."), "bad")
-        has_password = panel().accounts.has_password
-        return render_template("access/login.html", has_password=has_password, next=request.form.get("next", "")), 401
+        return _login_page(request.form.get("next", "")), 401
     _sign_in()
     g.actor = _find_actor()
     audit("sign in")
@@ -171,7 +177,7 @@ def link(word: str) -> AnyResponse | tuple[str, int]:
     if not panel().accounts.use_link(word):
         audit("sign in by link", outcome="refused: not the link, or used already")
         flash(_("This link was used already, or is another one's. Start `derush serve` again for a new one."), "bad")
-        return render_template("access/login.html", has_password=panel().accounts.has_password, next=""), 401
+        return _login_page(), 401
     _sign_in()
     g.actor = _find_actor()
     audit("sign in by link")
@@ -181,9 +187,7 @@ def link(word: str) -> AnyResponse | tuple[str, int]:
 @blueprint.get("/password")
 def first_password() -> str:
     """Show the form that sets or changes the password."""
-    return render_template(
-        "access/password.html", has_password=panel().accounts.has_password, shortest=SHORTEST_PASSWORD
-    )
+    return _password_page()
 
 
 @blueprint.post("/password")
@@ -205,8 +209,7 @@ def set_password() -> AnyResponse | tuple[str, int]:
     if problem:
         audit("set password", outcome=f"refused: {problem}")
         flash(problem, "bad")
-        page = render_template("access/password.html", has_password=accounts.has_password, shortest=SHORTEST_PASSWORD)
-        return page, 400
+        return _password_page(), 400
     audit("set password")
     _sign_in()
     flash(_("The password is set. Other browsers must sign in again."), "good")
@@ -228,10 +231,20 @@ def logout() -> AnyResponse:
 def preferences() -> AnyResponse:
     """Remember the language and the theme of this browser, and go back."""
     answer = redirect(local_path(request.form.get("next")) or url_for("home.index"))
-    for name, accepted in (("language", ("en", "fr", "auto")), ("theme", ("light", "dark", "auto"))):
-        if (chosen := request.form.get(name)) in accepted:
-            answer.set_cookie(name, chosen or "", max_age=31_536_000, samesite="Lax", httponly=True)
+    for name, accepted in (("language", LANGUAGES), ("theme", THEMES)):
+        if (chosen := request.form.get(name, "")) in accepted:
+            answer.set_cookie(name, chosen, max_age=31_536_000, samesite="Lax", httponly=True)
     return answer
+
+
+def _login_page(next_path: str = "") -> str:
+    return render_template("access/login.html", has_password=panel().accounts.has_password, next=next_path)
+
+
+def _password_page() -> str:
+    return render_template(
+        "access/password.html", has_password=panel().accounts.has_password, shortest=SHORTEST_PASSWORD
+    )
 
 
 def local_path(text: str | None) -> str | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from flask import Request, Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -18,17 +17,15 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from config.contract import Exit
 from services.errors import ServiceError
+from services.models import HIGHEST_BIG_INTEGER
 from services.responses import Status
-from services.run_request import PathText
 from services.statuses import STATUSES
+from web.presentation import readable
 
 PREFIX = "/api/v1"
-_NO_CHARACTER = re.compile("[\ud800-\udfff]")
-HIGHEST_ID = 2**63 - 1
-"""What a database can be asked for."""
+Row = TypeVar("Row")
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
-SomePath = PathText
-After = Annotated[int, Field(ge=0, le=HIGHEST_ID)]
+Position = Annotated[int, Field(ge=0, le=HIGHEST_BIG_INTEGER)]
 
 
 def _known_status(text: str) -> str:
@@ -103,7 +100,13 @@ def section(name: str, about: str, prefix: str = PREFIX) -> APIBlueprint:
 def answer(model: BaseModel, status: int = 200) -> Response:
     """Answer with a model. A file's name that is no UTF-8 is told as well as it can be: not every program takes the rest."""
     text = json.dumps(model.model_dump(by_alias=True), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(_NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text), status, mimetype="application/json")
+    return Response(readable(text), status, mimetype="application/json")
+
+
+def first_of(found: Sequence[Row], most: int) -> tuple[Sequence[Row], Row | None]:
+    """Return the first of what was found, and the last of these where there is more: the next page goes on after it."""
+    shown = found[:most]
+    return shown, shown[-1] if len(found) > len(shown) else None
 
 
 def as_json(value: Any) -> Any:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.executions import Event, Execution
+from services.models import HIGHEST_INTEGER
 from services.requesting import Action
 from services.responses import Status
-from web.api.common import After, Input, KnownStatus, OptionalBody, Output, Text, as_json
+from web.api.common import Input, KnownStatus, OptionalBody, Output, Position, Text, as_json
 
 LONGEST_PAGE = 1000
 
@@ -153,7 +154,7 @@ class AskedOut(Output):
 class TreeQuery(Input):
     """A page of a run's executions: those after the one with the number `after`."""
 
-    after: Annotated[int, Field(ge=-1, le=2**31 - 1)] = -1
+    after: Annotated[int, Field(ge=-1, le=HIGHEST_INTEGER)] = -1
     limit: Annotated[int, Field(ge=1, le=LONGEST_PAGE)] = LONGEST_PAGE
 
 
@@ -166,14 +167,14 @@ class TaskQuery(TreeQuery):
 class EventQuery(Input):
     """Where to begin: after the event of this id."""
 
-    after: After = 0
+    after: Position = 0
     limit: Annotated[int, Field(ge=1, le=LONGEST_PAGE)] = LONGEST_PAGE
 
 
 class StreamQuery(Input):
     """Where to begin (`Last-Event-ID` wins), and whether to wait for what is still to happen."""
 
-    after: After = 0
+    after: Position = 0
     follow: bool = True
 
 

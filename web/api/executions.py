@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,16 @@ from config.contract import Exit
 from services.broadcast import encode
 from services.errors import ServiceError
 from services.executions import Execution
-from services.kept_files import delivered, kept, size_of
-from services.matrix import LETTERS, UP_TO_DATE, matrix
-from services.plans import Plan
+from services.kept_files import kept_now
+from services.matrix import LETTERS, UP_TO_DATE
+from services.models import HIGHEST_INTEGER
 from services.requesting import Action, ask_from_afar, meant
 from services.responses import GlobalStatus
-from services.stages import stages_of
 from services.statuses import ACTIVE, EVENTS
 from services.survival import settle_orphans
 from web import sse
-from web.access import audit, needs
-from web.api.common import (
-    HIGHEST_ID,
-    answer,
-    as_json,
-    section,
-    stream_of,
-)
+from web.access import audited, needs
+from web.api.common import answer, as_json, first_of, section, stream_of
 from web.api.execution_records import (
     LONGEST_PAGE,
     Artefact,
@@ -50,6 +43,7 @@ from web.api.execution_records import (
     execution_out,
     fields_of,
 )
+from web.executions.cells import whole
 from web.panel import panel
 
 blueprint = section("executions", "Runs, their steps, and the tasks of these: a step on an item.")
@@ -101,8 +95,8 @@ def artefacts(path: ExecutionPath, query: TreeQuery) -> Response:
 @blueprint.get("/executions/<execution_id>/matrix", responses={200: MatrixOut})
 def cells(path: ExecutionPath) -> Response:
     """Lay a run out as a table: its projects and videos down, its steps across."""
-    run = _run_of(path)
-    found = matrix(panel().store.parts(run.id), stages_of(Plan.from_record(run.plan)) if run.plan else {})
+    run = panel().store.run_of(path.execution_id)
+    found = whole(run)
     letters = {letter: word for word, letter in LETTERS.items()} | {UP_TO_DATE: "up_to_date"}
     rows = [MatrixRow.model_validate(row) for row in found.rows]
     return answer(MatrixOut(columns=[stage.id for stage in found.columns], rows=rows, letters=letters))
@@ -111,11 +105,10 @@ def cells(path: ExecutionPath) -> Response:
 @blueprint.get("/executions/<execution_id>/history", responses={200: Events})
 def history(path: ExecutionPath, query: EventQuery) -> Response:
     """List what happened in the run that an execution is part of."""
-    run = _run_of(path)
+    run = panel().store.run_of(path.execution_id)
     found = panel().store.events_after(run.id, query.after, query.limit + 1)
-    shown = found[: query.limit]
-    following = shown[-1].id if len(found) > len(shown) else None
-    return answer(Events(events=[event_out(event) for event in shown], next=following))
+    shown, last = first_of(found, query.limit)
+    return answer(Events(events=[event_out(event) for event in shown], next=last.id if last else None))
 
 
 _STREAM = stream_of("Server-sent events, each with its id; `data` is JSON, as in the history.", *EVENTS)
@@ -127,7 +120,7 @@ def events(path: ExecutionPath, query: StreamQuery) -> Response:
 
     Whoever comes back with the header `Last-Event-ID` gets what he missed.
     """
-    run = _run_of(path)
+    run = panel().store.run_of(path.execution_id)
     after = sse.last_event_id(request.headers.get("Last-Event-ID"), query.after)
     return sse.stream(_follow(run, after) if query.follow else _past(run, after))
 
@@ -170,7 +163,7 @@ def accept(path: ExecutionPath, body: Part) -> Response:
 @by_project.get("/<project>/status/<execution_id>", responses={200: GlobalStatus})
 def status_of_project(path: ProjectPath) -> Response:
     """Tell the global status of a run that works on a project, or may yet: what an archive brings is known once it is there."""
-    run = _run_of(path)
+    run = panel().store.run_of(path.execution_id)
     known = {part.project and Path(part.project).name for part in panel().store.parts(run.id) if part.item_kind}
     may_still_come = run.status in ACTIVE and (not known or None in known)
     if path.project not in known and not may_still_come:
@@ -179,25 +172,18 @@ def status_of_project(path: ProjectPath) -> Response:
     return answer(panel().broadcast.status(run.id))
 
 
-def _run_of(path: ExecutionPath) -> Execution:
-    """Return the run that an execution is, or is part of. Raises ServiceError no_such_execution."""
-    row = panel().store.get(path.execution_id)
-    return row if row.kind == "run" else panel().store.get(row.run_id)
-
-
 def _tasks(path: ExecutionPath, status: str | None) -> list[Execution]:
     row = panel().store.get(path.execution_id)
     if row.kind == "task":
         return [row] if status in (None, row.status) else []
-    found = panel().store.tasks(row.run_id, status=[status] if status else (), most=HIGHEST_ID)
+    found = panel().store.tasks(row.run_id, status=[status] if status else (), most=HIGHEST_INTEGER)
     return [task for task in found if row.kind == "run" or task.parent_execution_id == row.id]
 
 
-def _cut(rows: list[Execution], query: TreeQuery) -> tuple[list[Execution], int | None]:
+def _cut(rows: list[Execution], query: TreeQuery) -> tuple[Sequence[Execution], int | None]:
     """Return the page that is asked for, and the number to go on after."""
-    left = [row for row in rows if row.number > query.after]
-    shown = left[: query.limit]
-    return shown, shown[-1].number if len(left) > len(shown) else None
+    shown, last = first_of([row for row in rows if row.number > query.after], query.limit)
+    return shown, last.number if last else None
 
 
 def _page(rows: list[Execution], query: TreeQuery) -> Executions:
@@ -206,10 +192,8 @@ def _page(rows: list[Execution], query: TreeQuery) -> Executions:
 
 
 def _artefact(made: dict[str, Any], task: Execution) -> Artefact:
-    settings, path, size = panel().settings, str(made.get("path", "")), made.get("bytes")
-    found = kept(path, settings)
-    file = delivered(found, settings) if found else None
-    is_there = file is not None and size_of(file, settings) is not None
+    path, size = str(made.get("path", "")), made.get("bytes")
+    file = kept_now(path, panel().settings)
     return Artefact(
         execution_id=task.id,
         step=task.step,
@@ -218,7 +202,7 @@ def _artefact(made: dict[str, Any], task: Execution) -> Artefact:
         path=path,
         bytes=size if isinstance(size, int) else None,
         sha256=str(made["sha256"]) if made.get("sha256") else None,
-        url=url_for("artefacts.raw", place=file.place, path=file.path) if file and is_there else None,
+        url=url_for("artefacts.raw", place=file.place, path=file.path) if file else None,
     )
 
 
@@ -238,10 +222,6 @@ def _ask(path: ExecutionPath, action: Action, part: Part) -> Response:
     store = panel().store
     settle_orphans(store)
     run, target = meant(store, store.get(path.execution_id), part.step, part.video, part.code, onwards=part.onwards)
-    try:
+    with audited(action, path.execution_id):
         asked = ask_from_afar(store, panel().settings, action, run, [target])[0]
-    except ServiceError as error:
-        audit(action, path.execution_id, f"refused: {error.code}")
-        raise
-    audit(action, path.execution_id)
     return answer(AskedOut(execution_id=asked.run_id, action=action, came_to=asked.came_to), 202)

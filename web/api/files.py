@@ -10,9 +10,10 @@ from pydantic import Field
 from services.deliveries import project
 from services.filesystem_service import listing
 from services.project_summaries import ProjectSummary
+from services.run_request import PathText
 from services.uploads import Uploads
 from web.access import needs
-from web.api.common import Input, Output, SomePath, answer, as_json, section
+from web.api.common import Input, Output, answer, as_json, section
 from web.panel import panel
 
 blueprint = section("files", "What can be worked on: folders below BROWSE_ROOTS, uploads, projects.")
@@ -21,7 +22,7 @@ blueprint = section("files", "What can be worked on: folders below BROWSE_ROOTS,
 class BrowseQuery(Input):
     """The folder to look into; without one, the folders to begin with."""
 
-    path: SomePath | None = None
+    path: PathText | None = None
 
 
 class Entry(Output):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Annotated, Literal
 
-from flask import Response, request, send_file
+from flask import Response, request
 from pydantic import Field
 
 from services.log_file import LogFile, Page
 from services.log_following import follow as follow_log
 from services.log_search import LONGEST_WORDS, Hit, words_of
-from services.logs import log_path, logs_below
+from services.logs import logs_below
+from services.run_request import PathText
 from web import sse
-from web.api.common import HIGHEST_ID, After, Input, Output, SomePath, answer, section, stream_of
-from web.logs.searching import MOST_HITS, Wanted, bounded, next_start
+from web.api.common import Input, Output, Position, answer, section, stream_of
+from web.logs.files import given, path_of
+from web.logs.searching import MOST_HITS, Wanted, gathered
 from web.panel import panel
 
 blueprint = section(
@@ -24,7 +25,6 @@ blueprint = section(
 )
 _SEARCH_SECONDS = 5.0
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Offset = Annotated[int, Field(ge=0, le=HIGHEST_ID)]
 
 
 class LogOut(Output):
@@ -45,14 +45,14 @@ class Logs(Output):
 class LogsQuery(Input):
     """Which logs: those of a folder below LOGS_DIR (`step3`, `runs`), or all."""
 
-    folder: SomePath | None = None
+    folder: PathText | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
 
 
 class LogQuery(Input):
     """A log, by its path below LOGS_DIR."""
 
-    name: SomePath
+    name: PathText
 
 
 class LinesQuery(LogQuery):
@@ -61,9 +61,9 @@ class LinesQuery(LogQuery):
     `level` leaves out lines that matter less.
     """
 
-    after: Offset | None = None
-    before: Offset | None = None
-    at: Offset | None = None
+    after: Position | None = None
+    before: Position | None = None
+    at: Position | None = None
     level: Level = "DEBUG"
 
 
@@ -90,7 +90,7 @@ class SearchQuery(LogQuery):
     """What to look for, without regard to case, and from where: earlier lines or later ones."""
 
     q: Annotated[str, Field(min_length=1, max_length=LONGEST_WORDS)]
-    start: Offset | None = None
+    start: Position | None = None
     way: Literal["earlier", "later"] = "earlier"
     level: Level = "DEBUG"
     limit: Annotated[int, Field(ge=1, le=MOST_HITS)] = 100
@@ -115,7 +115,7 @@ class Hits(Output):
 class FollowQuery(LogQuery):
     """Where to begin (`Last-Event-ID` wins)."""
 
-    after: After = 0
+    after: Position = 0
     level: Level = "DEBUG"
 
 
@@ -130,7 +130,7 @@ def list_logs(query: LogsQuery) -> Response:
 @blueprint.get("/logs/lines", responses={200: Lines})
 def lines(query: LinesQuery) -> Response:
     """Read a stretch of a log, of any size."""
-    with LogFile(_path(query.name)) as log:
+    with LogFile(path_of(query.name)) as log:
         if query.at is not None:
             page = log.page_around(query.at, query.level)
         elif query.after is not None:
@@ -143,17 +143,12 @@ def lines(query: LinesQuery) -> Response:
 @blueprint.get("/logs/search", responses={200: Hits})
 def search(query: SearchQuery) -> Response:
     """Search in a log for some seconds; `next` says where to go on."""
-    with LogFile(_path(query.name)) as log:
+    with LogFile(path_of(query.name)) as log:
         start = min(log.size, log.size if query.start is None else query.start)
         backwards = query.way == "earlier"
         wanted = Wanted(words_of(query.q), start, backwards, query.level, query.limit, _SEARCH_SECONDS)
-        place, hits = wanted.start, []
-        for found in bounded(log, wanted):
-            place = found.line if isinstance(found, Hit) else found
-            if isinstance(found, Hit):
-                around = [part.decode("utf-8", "replace") for part in (found.before, found.words, found.after)]
-                hits.append(HitOut(start=found.line, before=around[0], words=around[1], after=around[2]))
-        return answer(Hits(hits=hits, next=next_start(log, wanted, place)))
+        hits, following = gathered(log, wanted)
+    return answer(Hits(hits=[_hit(hit) for hit in hits], next=following))
 
 
 _FILE = {"description": "The file.", "content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -163,7 +158,7 @@ _PART = {"description": "The part that `Range` asks for.", "content": {"text/pla
 @blueprint.get("/logs/file", responses={200: _FILE, 206: _PART})
 def download(query: LogQuery) -> Response:
     """Give a log itself, or the part of it that `Range` asks for."""
-    return send_file(_path(query.name), mimetype="text/plain", as_attachment=True, conditional=True, max_age=0)
+    return given(query.name)
 
 
 _STREAM = stream_of("Server-sent events; `data` is JSON, as `/logs/lines` tells it. An id is where to go on.", "lines")
@@ -172,7 +167,7 @@ _STREAM = stream_of("Server-sent events; `data` is JSON, as `/logs/lines` tells 
 @blueprint.get("/logs/follow", responses={200: _STREAM})
 def follow(query: FollowQuery) -> Response:
     """Stream what is written to a log."""
-    path = _path(query.name)
+    path = path_of(query.name)
     after = sse.last_event_id(request.headers.get("Last-Event-ID"), query.after)
     return sse.stream(_events(follow_log(path, after, query.level)))
 
@@ -186,11 +181,9 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
 
 
-def _path(name: str) -> Path:
-    """Return the path of a log. Raises ServiceError no_such_log, also for a folder."""
-    path = log_path(panel().settings.logs_dir, name)
-    LogFile(path).close()
-    return path
+def _hit(hit: Hit) -> HitOut:
+    before, words, after = (part.decode("utf-8", "replace") for part in (hit.before, hit.words, hit.after))
+    return HitOut(start=hit.line, before=before, words=words, after=after)
 
 
 def _lines(page: Page) -> Lines:

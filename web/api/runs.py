@@ -15,9 +15,10 @@ from services.previews import preview
 from services.responses import Preview
 from services.run_request import RunRequest, brings_commands, plan_of
 from web.access import actor, audit, needs
-from web.api.common import Input, KnownStatus, Output, Text, answer, section
+from web.api.common import Input, KnownStatus, Output, Text, answer, first_of, section
 from web.api.execution_records import ExecutionOut, execution_out
 from web.panel import panel
+from web.workflow.form import steps_of
 
 blueprint: APIBlueprint = section("runs", "Runs: what can be started, what it would do, and what was done.")
 
@@ -85,9 +86,8 @@ def list_runs(query: RunQuery) -> Response:
     """List runs, newest first."""
     status = [query.status] if query.status else []
     found = panel().store.runs(query.limit + 1, query.before, status, query.text)
-    shown = found[: query.limit]
-    following = shown[-1].id if len(found) > len(shown) else None
-    return answer(Runs(runs=[execution_out(run) for run in shown], next=following))
+    shown, last = first_of(found, query.limit)
+    return answer(Runs(runs=[execution_out(run) for run in shown], next=last.id if last else None))
 
 
 @blueprint.post("/runs", responses={200: Launched, 201: Launched})
@@ -136,7 +136,7 @@ def list_workflows() -> Response:
         WorkflowOut(
             name=workflow.name,
             about=workflow.about,
-            steps=[step for phase in workflow.phases for step in phase.steps or ()],
+            steps=steps_of(workflow),
             triggers={"fr": list(workflow.triggers.fr), "en": list(workflow.triggers.en)},
         )
         for workflow in workflows().values()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timezone
 from typing import Any
 
 from flask import Response
 
-from config.settings import SettingsError, load_settings
 from services.accounts import SCOPES
-from services.errors import ServiceError
 from services.inventory import EnvironmentFacts
-from services.maintenance import MODELS, Job, JobState, fetch_models, rebuild, verify_models
-from services.shown_settings import shown_settings
+from services.maintenance import MODELS, JobState, fetch_models, rebuild, verify_models
+from services.shown_settings import ShownSettings, settings_now
 from services.system_monitor import machine
 from web.access import actor, audit, needs
-from web.api.common import Nothing, answer, as_json, section
+from web.api.common import Nothing, answer, as_json, first_of, section
 from web.api.system_records import (
     Audit,
     AuditOut,
@@ -35,14 +32,12 @@ from web.api.system_records import (
     Models,
     NewToken,
     Package,
-    SettingOut,
-    SettingsOut,
     TokenOut,
     TokenPath,
     Tokens,
 )
 from web.panel import panel
-from web.system.base import parts
+from web.system.base import begin, parts, stop
 
 blueprint = section("system", "The machine, environments, models, settings, tokens, the audit log.")
 
@@ -70,14 +65,16 @@ def environments() -> Response:
 @needs("admin")
 def rebuild_environment(path: EnvironmentPath) -> Response:
     """Begin to build an environment anew."""
-    return _begin(lambda: rebuild(path.name, panel().settings, panel().store), "rebuild environment", path.name)
+    state = begin(lambda: rebuild(path.name, panel().settings, panel().store), "rebuild environment", path.name)
+    return answer(_job(state), 202)
 
 
 @blueprint.post("/environments/<name>/stop", responses={202: Nothing})
 @needs("admin")
 def stop_environment(path: EnvironmentPath) -> Response:
     """Stop what is being done on an environment."""
-    return _stop(path.name)
+    stop(path.name)
+    return answer(Nothing(), 202)
 
 
 @blueprint.get("/models", responses={200: Models})
@@ -92,28 +89,29 @@ def models() -> Response:
         )
         for facts in parts().models(state)
     ]  # fmt: skip
-    return answer(Models(models=found, job=_job(state)))
+    return answer(Models(models=found, job=_job(state) if state else None))
 
 
 @blueprint.post("/models/fetch", responses={202: JobOut})
 @needs("admin")
 def fetch(body: FetchBody) -> Response:
     """Begin to fetch a model, or all that are missing or damaged."""
-    return _begin(lambda: fetch_models(body.name), "fetch models", body.name or "all")
+    return answer(_job(begin(lambda: fetch_models(body.name), "fetch models", body.name or "all")), 202)
 
 
 @blueprint.post("/models/verify", responses={202: JobOut})
 @needs("admin")
 def verify() -> Response:
     """Begin to verify every model."""
-    return _begin(verify_models, "verify models", "all")
+    return answer(_job(begin(verify_models, "verify models", "all")), 202)
 
 
 @blueprint.post("/models/stop", responses={202: Nothing})
 @needs("admin")
 def stop_models() -> Response:
     """Stop what is being done on the models."""
-    return _stop(MODELS)
+    stop(MODELS)
+    return answer(Nothing(), 202)
 
 
 @blueprint.get("/doctor", responses={200: Doctor})
@@ -133,16 +131,10 @@ def examine() -> Response:
     return answer(Nothing(), 202)
 
 
-@blueprint.get("/settings", responses={200: SettingsOut})
+@blueprint.get("/settings", responses={200: ShownSettings})
 def settings() -> Response:
     """List every setting, without secrets."""
-    problem, later = None, panel().settings
-    try:
-        later = load_settings()
-    except SettingsError as error:
-        problem = str(error)
-    shown = [SettingOut.model_validate(each) for each in shown_settings(panel().settings, later)]
-    return answer(SettingsOut(settings=shown, problem=problem))
+    return answer(settings_now(panel().settings))
 
 
 @blueprint.get("/tokens", responses={200: Tokens})
@@ -176,34 +168,17 @@ def revoke_token(path: TokenPath) -> Response:
 def audit_log(query: AuditQuery) -> Response:
     """List who did what."""
     found = panel().accounts.audit_entries(query.limit + 1, query.before, query.text)
-    shown = [AuditOut.model_validate(entry) for entry in found[: query.limit]]
-    return answer(Audit(entries=shown, next=shown[-1].id if len(found) > len(shown) else None))
+    shown, last = first_of(found, query.limit)
+    entries = [AuditOut.model_validate(entry) for entry in shown]
+    return answer(Audit(entries=entries, next=last.id if last else None))
 
 
 def _environment(facts: EnvironmentFacts) -> EnvironmentOut:
     known: dict[str, Any] = as_json(facts)
     packages = [Package(name=name, version=version) for name, version in facts.packages]
-    return EnvironmentOut(**{**known, "packages": packages, "job": _job(parts().maintenance.state(facts.name))})
+    state = parts().maintenance.state(facts.name)
+    return EnvironmentOut(**{**known, "packages": packages, "job": _job(state) if state else None})
 
 
-def _job(state: JobState | None) -> JobOut | None:
-    return JobOut(**{**as_json(state), "log": state.log.name}) if state else None
-
-
-def _begin(make: Callable[[], Job], action: str, target: str) -> Response:
-    """Start a job; the audit log has it also when it was refused."""
-    try:
-        state = parts().maintenance.start(make())
-    except ServiceError as error:
-        audit(action, target, f"refused: {error.code}")
-        raise
-    audit(action, target, "begun")
-    made = _job(state)
-    assert made
-    return answer(made, 202)
-
-
-def _stop(subject: str) -> Response:
-    parts().maintenance.stop(subject)
-    audit("stop maintenance", subject)
-    return answer(Nothing(), 202)
+def _job(state: JobState) -> JobOut:
+    return JobOut(**{**as_json(state), "log": state.log.name})

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from web.api.common import HIGHEST_ID, Body, Input, OptionalBody, Output, Text
+from services.models import HIGHEST_BIG_INTEGER, HIGHEST_INTEGER
+from web.api.common import Body, Input, OptionalBody, Output, Text
 
 Scope = Literal["read", "run", "admin"]
-_HIGHEST_TOKEN = 2**31 - 1
 
 
 class Me(Output):
@@ -132,26 +132,6 @@ class Doctor(Output):
     error: str | None
 
 
-class SettingOut(Output):
-    """A setting. Of a secret only whether it is set is told. `next_value` holds from the next start on."""
-
-    name: str
-    about: str
-    value: str
-    default: str
-    origin: str
-    is_secret: bool
-    is_set: bool
-    next_value: str | None
-
-
-class SettingsOut(Output):
-    """The settings. `problem` says what is wrong with them as they stand now, if anything is."""
-
-    settings: list[SettingOut]
-    problem: str | None
-
-
 class TokenOut(Output):
     """A token, without the word itself. Times are UTC, ISO 8601 with offset."""
 
@@ -188,7 +168,7 @@ class AuditQuery(Input):
     """Which entries: with `text` in any word, older than the entry `before`."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
-    before: Annotated[int, Field(ge=1, le=HIGHEST_ID)] | None = None
+    before: Annotated[int, Field(ge=1, le=HIGHEST_BIG_INTEGER)] | None = None
     text: Text | None = None
 
 
@@ -226,4 +206,4 @@ class FetchBody(OptionalBody):
 class TokenPath(Input):
     """The number of a token."""
 
-    token_id: Annotated[int, Field(ge=1, le=_HIGHEST_TOKEN)]
+    token_id: Annotated[int, Field(ge=1, le=HIGHEST_INTEGER)]

@@ -14,9 +14,9 @@ from web.executions.opened import part_of
 from web.executions.pictures import Picture
 from web.executions.run_page import MOST_WARNINGS, RunPage
 from web.panel import panel
+from web.presentation import readable
 
 blueprint = Blueprint("executions", __name__, template_folder="templates")
-blueprint.app_template_filter("readable")(shell.readable)
 blueprint.app_template_global("log_url")(shell.log_url)
 blueprint.app_template_global("run_log")(shell.run_log)
 
@@ -47,7 +47,7 @@ def show(execution_id: str) -> ResponseReturnValue:
 @blueprint.get("/executions/<execution_id>/videos")
 def matrix(execution_id: str) -> str:
     """Show what each step has done on each video; only what is open beside that, where only that is asked for."""
-    run = _run(execution_id)
+    run = panel().store.run_of(execution_id)
     shown = videos.shown(run)
     part = videos.opened_html(run, shown.whole)
     if request.headers.get("HX-Target") == "part":
@@ -58,13 +58,13 @@ def matrix(execution_id: str) -> str:
 @blueprint.get("/executions/<execution_id>/timeline")
 def timeline(execution_id: str) -> str:
     """Show when which task was at work."""
-    return render_template("executions/timeline.html", page=_page(_run(execution_id), "timeline"))
+    return render_template("executions/timeline.html", page=_page(panel().store.run_of(execution_id), "timeline"))
 
 
 @blueprint.get("/executions/<execution_id>/files")
 def files(execution_id: str) -> str:
     """List what a run made."""
-    run = _run(execution_id)
+    run = panel().store.run_of(execution_id)
     made, most = run_files.made(run), run_files.PAGE
     return render_template("executions/files.html", page=_page(run, "files"), made=made, most=most)
 
@@ -72,23 +72,23 @@ def files(execution_id: str) -> str:
 @blueprint.get("/executions/<execution_id>/commands")
 def commands(execution_id: str) -> str:
     """Show how to do in a shell what these pages do."""
-    page = _page(_run(execution_id), "commands")
+    page = _page(panel().store.run_of(execution_id), "commands")
     return render_template("executions/commands.html", page=page, **shell.commands(page.run, page.status))
 
 
 @blueprint.get("/executions/<execution_id>/plan.yaml")
 def plan(execution_id: str) -> Response:
     """Give the plan that a run carries out, as `derush run --plan` takes it."""
-    run = _run(execution_id)
+    run = panel().store.run_of(execution_id)
     text = plan_text(Plan.from_record(run.plan)) if run.plan else ""
     headers = {"Content-Disposition": f'attachment; filename="{run.id}.plan.yaml"'}
-    return Response(shell.readable(text), mimetype="application/yaml", headers=headers)
+    return Response(readable(text), mimetype="application/yaml", headers=headers)
 
 
 @blueprint.get("/executions/<execution_id>/live/<view>")
 def run_live(execution_id: str, view: str) -> Response:
     """Stream the parts of one of a run's pages as they change."""
-    page = _page(_run(execution_id), view)
+    page = _page(panel().store.run_of(execution_id), view)
     further = videos.Changes(page.run).since_the_last if view == "videos" else bytes
     return sse.stream(fragments.stream(page.parts, further))
 
@@ -98,12 +98,6 @@ def run_live(execution_id: str, view: str) -> Response:
 def ask(execution_id: str, action: str) -> ResponseReturnValue:
     """Ask for a pause, to resume, cancel, retry or accept a run, a step, a video or a task."""
     return asking.answer(panel().store.get(execution_id), action)
-
-
-def _run(execution_id: str) -> Execution:
-    """Return the run that an execution is part of. Raises ServiceError no_such_execution."""
-    found = panel().store.get(execution_id)
-    return found if found.kind == "run" else panel().store.get(found.run_id)
 
 
 def _page(run: Execution, view: str) -> RunPage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast, get_args
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import abort, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -14,8 +14,9 @@ from services.executions import Execution
 from services.requesting import Action, Asked, ask_from_afar, meant
 from services.steering import Target
 from services.survival import settle_orphans
-from web.access import audit
+from web.access import audited
 from web.executions.cells import whole
+from web.mistakes import done
 from web.panel import panel
 
 _LETTERS = {"retry": "fc", "accept": "f", "cancel": "qri"}
@@ -29,17 +30,9 @@ def answer(named: Execution, action: str) -> ResponseReturnValue:
     store = panel().store
     settle_orphans(store)
     run, targets = _targets(store.get(named.id), action)
-    try:
+    with audited(action, _name(run, targets)):
         asked = ask_from_afar(store, panel().settings, cast(Action, action), run, targets)
-    except ServiceError as error:
-        audit(action, _name(run, targets), f"refused: {error.code}")
-        raise
-    audit(action, _name(run, targets))
-    said = _said(asked)
-    if request.headers.get("HX-Request"):
-        return render_template("executions/_said.html", said=said)
-    flash(said, "good")
-    return redirect(url_for("executions.show", execution_id=run.id), 303)
+    return done(_said(asked), url_for("executions.show", execution_id=run.id))
 
 
 def _targets(named: Execution, action: str) -> tuple[Execution, list[Target]]:

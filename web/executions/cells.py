@@ -7,13 +7,8 @@ from collections.abc import Mapping
 from services.executions import Execution
 from services.matrix import Matrix, matrix
 from services.plans import Plan
-from services.recent import Recent
 from services.stages import Stage, stages_of
 from web.panel import panel
-
-LEAST_SECONDS = 1.0
-"""Between two looks at all tasks of a run: there may be thousands."""
-_wholes = Recent[str, Matrix](LEAST_SECONDS)
 
 
 def stages(run: Execution) -> Mapping[str, Stage]:
@@ -22,5 +17,5 @@ def stages(run: Execution) -> Mapping[str, Stage]:
 
 
 def whole(run: Execution) -> Matrix:
-    """Return a run's videos and projects, with what each step is at on them; at most LEAST_SECONDS old."""
-    return _wholes.get(run.id, lambda: matrix(panel().store.parts(run.id), stages(run)))
+    """Return a run's videos and projects, with what each step is at on them; at most MATRIX_SECONDS old."""
+    return panel().matrices.get(run.id, lambda: matrix(panel().store.parts(run.id), stages(run)))

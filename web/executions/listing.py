@@ -10,6 +10,7 @@ from flask import render_template, request, url_for
 
 from config.contract import Exit
 from services.errors import ServiceError
+from services.estimates import GOOD, as_told
 from services.executions import Execution, utc_now
 from services.statuses import ACTIVE, STATUSES
 from services.survival import elapsed_seconds
@@ -40,12 +41,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Listed:
-    """A run in the list: `counts` are its tasks by status, `progress` None where nobody knows it."""
+    """A run in the list: `counts` are its tasks by status, `progress` how much of them is done, from 0 to 1."""
 
     run: Execution
     standing: str
     seconds: float
-    progress: float | None
+    progress: float
     counts: Mapping[str, int]
 
 
@@ -100,7 +101,7 @@ def _listed(runs: Sequence[Execution]) -> list[Listed]:
 
 
 def _row(run: Execution, counted: Mapping[str, int] | None) -> Listed:
-    standing = "paused" if run.held and run.held.get("code") == "paused" else run.status
+    standing = "paused" if run.is_paused else run.status
     if run.status in ACTIVE and run.started_at:
         told = panel().broadcast.status(run.id)
         return Listed(run, standing, told.elapsed_seconds, told.progress, told.counts)
@@ -116,15 +117,9 @@ def _by_status(outcomes: Mapping[str, int]) -> dict[str, int]:
     return counts
 
 
-def _progress(run: Execution, counts: Mapping[str, int]) -> float | None:
-    if run.status == "queued":
-        return 0.0
-    if run.status not in {"interrupted", "cancelled"}:
-        return 1.0
-    total = sum(counts.values())
-    return (
-        (total - sum(counts.get(each, 0) for each in ("queued", "running", "interrupted"))) / total if total else None
-    )
+def _progress(run: Execution, counts: Mapping[str, int]) -> float:
+    total, done = sum(counts.values()), sum(counts.get(status, 0) for status in GOOD)
+    return as_told(done / total if total else 0.0, run.status)
 
 
 class Followed:

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import render_template, request, url_for
-from flask_babel import get_locale
 
 from services.executions import Execution, utc_now
-from services.recent import Recent
 from services.statuses import ACTIVE
 from services.timeline import Timeline, timeline
+from web import fragments
 from web.executions.cells import stages
 from web.panel import panel
 
 _SECONDS = 3.0
 """How old a picture may be: it moves on by itself while a run goes on, and may have thousands of bars."""
-_drawn = Recent[str, str](_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Picture:
 
     def html(self, run: Execution) -> str:
         """Draw it, or return what was drawn a moment ago."""
-        return _drawn.get(f"{run.id}/{self.key}/{get_locale()}", lambda: self._draw(run))
+        return fragments.shared(f"executions/{run.id}/drawn/{self.key}", lambda: self._draw(run), _SECONDS)
 
     def _draw(self, run: Execution) -> str:
         drawn = self._timeline(run)

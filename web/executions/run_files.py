@@ -9,7 +9,7 @@ from pathlib import PurePath
 from flask import request
 
 from services.executions import Execution
-from services.kept_files import Kept, delivered, kept, size_of
+from services.kept_files import Kept, kept_now
 from services.matrix import Row, Wanted, chosen
 from web.executions.cells import whole
 from web.panel import panel
@@ -48,16 +48,14 @@ def of_tasks(tasks: Iterable[Execution]) -> list[Listed]:
 
 
 def _listed(made: dict[str, object], task: Execution) -> Listed:
-    settings, path, size = panel().settings, str(made.get("path", "")), made.get("bytes")
-    found = kept(path, settings)
-    file = delivered(found, settings) if found else None
+    path, size = str(made.get("path", "")), made.get("bytes")
     return Listed(
         kind=str(made.get("kind", "")),
         name=PurePath(path).name,
         path=path,
         bytes=size if isinstance(size, int) else None,
         step=task.step or str(task.stage),
-        file=file if file and size_of(file, settings) is not None else None,
+        file=kept_now(path, panel().settings),
     )
 
 

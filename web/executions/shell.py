@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import current_app, url_for
+from flask import url_for
 
 from services.errors import ServiceError
 from services.executions import Execution
@@ -15,15 +15,10 @@ from services.run_commands import again_from, run_command, steering_commands
 from web.panel import panel
 
 
-def readable(text: object) -> str:
-    """Return text that a page can hold: a file's name need not be UTF-8."""
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def log_url(path: str | None) -> str | None:
     """Return the address of a log's page, by the log's path; None when there is none to show."""
     folder = panel().settings.logs_dir
-    if not path or "logs.viewer" not in current_app.view_functions:
+    if not path:
         return None
     try:
         name = Path(path).relative_to(folder).as_posix()
@@ -44,7 +39,7 @@ def commands(run: Execution, status: GlobalStatus) -> dict[str, Any]:
     command, needs_plan = run_command(run)
     steps = [step for step in status.steps if step.step]
     return {
-        "start": readable(command),
+        "start": command,
         "needs_plan": needs_plan,
         "steering": steering_commands(run, has_failures=any(step.error_count for step in status.steps)),
         "again": [(step, again_from(run.id, str(step.step))) for step in steps],

@@ -15,7 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from services.errors import ServiceError
-from services.statuses import STATUSES
+from services.statuses import ACTIVE, STATUSES
 from services.system_monitor import Machine, machine
 from web.access import public
 from web.panel import Panel, panel
@@ -68,7 +68,7 @@ class _Figures(Collector):
         for run in active:
             for part in self._panel.store.figures(run.id):
                 of_tasks[part.status] += part.count
-        for status in ("queued", "running"):
+        for status in sorted(ACTIVE):
             runs.add_metric([status], of_runs[status])
         for status in STATUSES:
             tasks.add_metric([status], of_tasks[status])

@@ -40,7 +40,7 @@ def _parts() -> Mapping[str, str]:
 def _now() -> str:
     running = [run for run in panel().store.active_runs() if run.status == "running"]
     boards = [panel().broadcast.status(run.id) for run in running[:MOST_BOARDS]]
-    return render_template("home/_now.html", boards=boards, others=running[MOST_BOARDS:], steps=steps())
+    return render_template("home/_now.html", boards=boards, others=running[MOST_BOARDS:])
 
 
 def _queue() -> str:

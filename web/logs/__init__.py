@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from flask import (
     Blueprint,
     Response,
-    flash,
     jsonify,
     redirect,
     render_template,
     request,
-    send_file,
     stream_with_context,
     url_for,
 )
@@ -29,12 +26,14 @@ from services.filesystem_service import is_local, open_folder
 from services.log_file import LogFile, Page
 from services.log_following import follow as follow_log
 from services.log_lines import LEVELS
-from services.log_search import Hit, words_of
+from services.log_search import words_of
 from services.logs import Log, log_path, logs_below
 from web import sse
 from web.access import audit
+from web.logs.files import given, path_of
 from web.logs.lines import hit_to_html, to_html
-from web.logs.searching import MOST_HITS, Wanted, answer, bounded, next_start
+from web.logs.searching import MOST_HITS, Wanted, answer, gathered
+from web.mistakes import done
 from web.panel import panel
 
 blueprint = Blueprint("logs", __name__, template_folder="templates")
@@ -50,7 +49,9 @@ def index() -> ResponseReturnValue:
     folder, first = request.args.get("folder"), max(0, request.args.get("from", 0, int))
     found = logs_below(panel().settings.logs_dir)
     if folder is None:
-        folders = {log.folder: [other for other in found if other.folder == log.folder] for log in found}
+        folders: dict[str, list[Log]] = {}
+        for log in found:
+            folders.setdefault(log.folder, []).append(log)
         return render_template("logs/index.html", folders=folders, most=_MOST_OF_A_FOLDER)
     logs = [log for log in found if log.folder == folder]
     return render_template("logs/folder.html", folder=folder, logs=logs, first=first, most=_MOST_OF_A_PAGE)
@@ -69,21 +70,21 @@ def viewer(name: str) -> ResponseReturnValue:
     return render_template(
         "logs/viewer.html", name=name, page=page, html=to_html(page.lines), level=level, levels=LEVELS, path=path,
         hits=hits, earlier_hits=earlier_hits, is_local=is_local(request.remote_addr, request.host),
-        run_id=name[5:-4] if name.startswith("runs/") and name.endswith(".log") else None,
+        run_id=path.stem if name.startswith("runs/") else None,
     )  # fmt: skip
 
 
 @blueprint.get("/log/lines/<path:name>")
 def lines(name: str) -> Response:
     """Give a stretch of a log: `at` an offset and around it, `after` or `before` one, or the end."""
-    with LogFile(_path(name)) as log:
+    with LogFile(path_of(name)) as log:
         return jsonify(_record(_page(log, _level())))
 
 
 @blueprint.get("/log/follow/<path:name>")
 def follow(name: str) -> Response:
     """Stream what is written to a log, from the offset `from` on, or from where the browser was."""
-    path, start = _path(name), request.args.get("after", request.args.get("from"))
+    path, start = path_of(name), request.args.get("after", request.args.get("from"))
     start_at = sse.last_event_id(request.headers.get("Last-Event-ID"), sse.last_event_id(start))
     return sse.stream(_events(follow_log(path, start_at, _level()), start_at))
 
@@ -91,7 +92,7 @@ def follow(name: str) -> Response:
 @blueprint.get("/log/search/<path:name>")
 def search(name: str) -> Response:
     """Stream the lines that have the words `q`, from the offset `from` on, `earlier` ones or `later` ones."""
-    path, words = _path(name), words_of(request.args.get("q", ""))
+    path, words = path_of(name), words_of(request.args.get("q", ""))
     most = min(MOST_HITS, max(1, request.args.get("most", MOST_HITS, int)))
     backwards = request.args.get("way") != "later"
     wanted = Wanted(words, _start(path.stat().st_size), backwards, _level(), most)
@@ -102,23 +103,19 @@ def search(name: str) -> Response:
 @blueprint.get("/log/file/<path:name>")
 def download(name: str) -> Response:
     """Give the file itself; a part of it where a range is asked for."""
-    return send_file(_path(name), mimetype="text/plain", as_attachment=True, conditional=True, max_age=0)
+    return given(name)
 
 
 @blueprint.post("/log/folder/<path:name>")
 def show_folder(name: str) -> ResponseReturnValue:
     """Open a log's folder on the screen of this machine, when the person sits at it."""
-    folder = _path(name).parent
+    folder = path_of(name).parent
     if not is_local(request.remote_addr, request.host):
         message = _("The folder is on another machine than this browser.")
         raise ServiceError("not_local", message, _("Copy the path: %(path)s", path=folder))
     open_folder(folder)
     audit("open folder", str(folder))
-    said = _("The folder is open on this machine's screen.")
-    if request.headers.get("HX-Request"):
-        return render_template("logs/_said.html", said=said)
-    flash(said, "good")
-    return redirect(url_for(".viewer", name=name))
+    return done(_("The folder is open on this machine's screen."), url_for(".viewer", name=name))
 
 
 @blueprint.app_template_global()
@@ -134,13 +131,6 @@ def folder_title(folder: str) -> str:
 def written(log: Log) -> str:
     """Return when a log was written to last, as the filter `moment` takes it."""
     return datetime.fromtimestamp(log.modified, timezone.utc).isoformat(timespec="seconds")
-
-
-def _path(name: str) -> Path:
-    """Return the path of a log. Raises ServiceError no_such_log, also for a folder."""
-    path = log_path(panel().settings.logs_dir, name)
-    LogFile(path).close()
-    return path
 
 
 def _level() -> str:
@@ -186,9 +176,5 @@ def _hits(log: LogFile) -> tuple[list[tuple[int, Markup]], int | None]:
     if not (text := request.args.get("q")):
         return [], None
     wanted = Wanted(words_of(text), _start(log.size), True, _level(), seconds=_PATIENCE_SECONDS)
-    place, hits = wanted.start, []
-    for found in bounded(log, wanted):
-        place = found.line if isinstance(found, Hit) else found
-        if isinstance(found, Hit):
-            hits.append((found.line, hit_to_html(found)))
-    return hits, next_start(log, wanted, place)
+    hits, following = gathered(log, wanted)
+    return [(hit.line, hit_to_html(hit)) for hit in hits], following

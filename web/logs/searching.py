@@ -49,7 +49,7 @@ def answer(path: Path, wanted: Wanted) -> Iterator[bytes]:
             if time.monotonic() - told > _SAY_SECONDS:
                 told = time.monotonic()
                 yield _line({"said": _("%(count)d found, looking at %(part)s…", count=count, part=_part(log, place))})
-        following = next_start(log, wanted, place)
+        following = _next_start(log, wanted, place)
     yield _line({"said": ngettext("%(num)d line found", "%(num)d lines found", count), "next": following})
 
 
@@ -66,7 +66,17 @@ def bounded(log: LogFile, wanted: Wanted) -> Iterator[Hit | int]:
             return
 
 
-def next_start(log: LogFile, wanted: Wanted, place: int) -> int | None:
+def gathered(log: LogFile, wanted: Wanted) -> tuple[list[Hit], int | None]:
+    """Return the hits, and where a search for further ones begins; None when there is nothing left to look through."""
+    place, hits = wanted.start, []
+    for found in bounded(log, wanted):
+        place = found.line if isinstance(found, Hit) else found
+        if isinstance(found, Hit):
+            hits.append(found)
+    return hits, _next_start(log, wanted, place)
+
+
+def _next_start(log: LogFile, wanted: Wanted, place: int) -> int | None:
     """Return where the search goes on that came to `place`; None when it has seen everything."""
     is_over = place <= 0 if wanted.backwards else place >= log.size
     return None if is_over else place

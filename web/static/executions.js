@@ -23,17 +23,6 @@ async function copy(button) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
   if (button) copy(button);
-  // One open menu at a time.
-  for (const open of document.querySelectorAll("details.menu[open], details.confirm[open]")) {
-    if (!open.contains(event.target) || event.target.closest("button")) open.open = false;
-  }
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  for (const open of document.querySelectorAll("details.menu[open], details.confirm[open]")) {
-    open.open = false;
-    open.querySelector("summary").focus();
-  }
 });
 document.addEventListener("htmx:afterSettle", (event) => showCopying(event.target));
 document.addEventListener("live:fragment", (event) => showCopying(event.detail.element));

@@ -1,12 +1,12 @@
 // Following: what is written to the log is put at the end and shown, for as long as the person looks at the end.
 
+import { bytes } from "./amounts.js";
 import { look, showEnd } from "./logs_moves.js";
 import { append, box, isAtBottom, replaceAnew, state, toBottom } from "./logs_window.js";
 
 const button = document.getElementById("log-follow");
 const newest = document.getElementById("log-newest");
 const size = document.getElementById("log-size");
-const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 let following = false;
 let movedAt = -Infinity;
 
@@ -22,14 +22,8 @@ export async function followEnd() {
   follow(await showEnd());
 }
 
-function showSize(bytes) {
-  const power = Math.min(4, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  const style = { style: "unit", unit: units[power], maximumSignificantDigits: 3 };
-  size.textContent = new Intl.NumberFormat(document.documentElement.lang, style).format(bytes / 1000 ** power);
-}
-
 document.addEventListener("live:lines", ({ detail: page }) => {
-  showSize(page.size);
+  size.textContent = bytes(page.size);
   if (page.anew || page.identity !== state.identity) {
     replaceAnew(page);
     follow(true);

@@ -11,16 +11,12 @@ document.addEventListener("htmx:sendError", () => {
   document.getElementById("connection")?.removeAttribute("hidden");
 });
 
-export function post(url, fields = {}) {
-  return fetch(url, { method: "POST", headers: { "X-CSRFToken": token }, body: new URLSearchParams(fields) });
-}
-
 // The page's language as the reader's own country writes dates.
 const { lang } = document.documentElement;
 const country = navigator.languages.find((each) => each.startsWith(lang)) ?? lang;
 const zone = new Intl.DateTimeFormat(country, { dateStyle: "short", timeStyle: "medium" });
 
-export function showMoments(root = document) {
+function showMoments(root = document) {
   for (const each of root.querySelectorAll("time[data-moment]")) {
     const text = zone.format(new Date(each.dateTime));
     if (each.textContent !== text) {
@@ -34,22 +30,18 @@ document.addEventListener("htmx:afterSettle", (event) => showMoments(event.targe
 document.addEventListener("live:fragment", (event) => showMoments(event.detail.element));
 showMoments();
 
-// One open menu at a time; Escape closes it and gives the focus back.
+// One open menu at a time, until something in it is chosen; Escape closes it and gives the focus back.
+const openMenus = () => document.querySelectorAll("details:is(.preferences, .menu, .confirm)[open]");
+
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll("details.preferences[open]")) {
-    if (!open.contains(event.target)) open.open = false;
+  for (const menu of openMenus()) {
+    if (!menu.contains(event.target) || event.target.closest("button")) menu.open = false;
   }
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  for (const open of document.querySelectorAll("details.preferences[open]")) {
-    open.open = false;
-    open.querySelector("summary").focus();
+  for (const menu of openMenus()) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
   }
-});
-
-// A form that starts something is sent once.
-document.addEventListener("submit", (event) => {
-  const button = event.submitter;
-  if (event.target.matches("[data-once]") && button) queueMicrotask(() => (button.disabled = true));
 });

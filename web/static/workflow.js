@@ -4,7 +4,7 @@ const form = document.getElementById("launch-form");
 const workflow = document.getElementById("workflow");
 const preview = document.getElementById("preview");
 const stale = document.getElementById("preview-stale");
-const messages = document.getElementById("messages");
+const refused = document.querySelectorAll(".refused");
 
 function showWorkflow() {
   const { steps, about } = workflow.selectedOptions[0].dataset;
@@ -29,9 +29,13 @@ for (const name of ["input", "change"]) {
 }
 new MutationObserver(() => (stale.hidden = !preview.childElementCount)).observe(document.getElementById("chosen-inputs"), { childList: true });
 
-form.addEventListener("htmx:beforeRequest", () => messages.replaceChildren());
+// What is refused is said beside what was pressed: there the person looks.
+form.addEventListener("htmx:beforeRequest", () => refused.forEach((place) => place.replaceChildren()));
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.isError) detail.target = document.getElementById(detail.requestConfig.elt.dataset.refused) ?? detail.target;
+});
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.target === preview) stale.hidden = true;
-  if (event.target === messages) messages.lastElementChild?.scrollIntoView({ block: "nearest" });
+  if (event.target.matches(".refused")) event.target.scrollIntoView({ block: "nearest" });
 });
 showWorkflow();

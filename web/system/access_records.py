@@ -11,6 +11,7 @@ from config.contract import Exit
 from services.accounts import SCOPES
 from services.errors import ServiceError
 from services.executions import utc_now
+from services.models import HIGHEST_BIG_INTEGER, HIGHEST_INTEGER
 from web.access import audit, needs
 from web.panel import panel
 from web.system.base import blueprint
@@ -20,8 +21,6 @@ EXPIRIES = (30, 90, 365)
 NEVER = "never"
 AUDIT_PAGE = 100
 _LONGEST_TEXT = 200
-_BIGGEST_ENTRY, _BIGGEST_TOKEN = 2**63 - 1, 2**31 - 1
-"""What a database can be asked for; nothing has such a number."""
 
 
 @blueprint.get("/tokens")
@@ -45,7 +44,7 @@ def create_token() -> ResponseReturnValue:
 @needs("admin")
 def revoke_token(token_id: int) -> ResponseReturnValue:
     """End a token."""
-    token = panel().accounts.revoke_token(min(token_id, _BIGGEST_TOKEN))
+    token = panel().accounts.revoke_token(min(token_id, HIGHEST_INTEGER))
     audit("revoke token", token.name)
     return redirect(url_for("system.tokens"))
 
@@ -72,7 +71,7 @@ def audit_log() -> ResponseReturnValue:
     """Show a page of the audit log, newest first: with `text` in any word, older than entry `before`."""
     text = request.args.get("text", "").strip()[:_LONGEST_TEXT]
     before = request.args.get("before", type=int)
-    if before is not None and not 0 < before <= _BIGGEST_ENTRY:
+    if before is not None and not 0 < before <= HIGHEST_BIG_INTEGER:
         before = None
     found = panel().accounts.audit_entries(AUDIT_PAGE + 1, before, text or None)
     older = found[AUDIT_PAGE - 1].id if len(found) > AUDIT_PAGE else None

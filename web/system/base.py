@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,7 +12,8 @@ from flask.blueprints import BlueprintSetupState
 from services.background import Background
 from services.doctor import Check, examine
 from services.inventory import Inventory, ModelFacts
-from services.maintenance import JobState, Maintenance
+from services.maintenance import Job, JobState, Maintenance
+from web.access import audit, audited
 from web.panel import Panel
 
 blueprint = Blueprint("system", __name__, url_prefix="/system", template_folder="templates")
@@ -43,3 +45,15 @@ def _open(state: BlueprintSetupState) -> None:
 def parts() -> Parts:
     """Return what these pages work with, in the app that answers this request."""
     return cast(Parts, current_app.extensions[PARTS])
+
+
+def begin(make: Callable[[], Job], action: str, target: str) -> JobState:
+    """Begin a job on an environment or on the models. Raises ServiceError as `make` and `Maintenance.start` do."""
+    with audited(action, target, "begun"):
+        return parts().maintenance.start(make())
+
+
+def stop(subject: str) -> None:
+    """Stop what is being done on an environment or on the models. Raises ServiceError no_such_job."""
+    parts().maintenance.stop(subject)
+    audit("stop maintenance", subject)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from services.errors import ServiceError
-from services.maintenance import MODELS, Job, fetch_models, rebuild, verify_models
+from services.maintenance import MODELS, fetch_models, rebuild, verify_models
 from web import fragments, sse
-from web.access import audit, needs
+from web.access import needs
+from web.mistakes import wants_fragment
 from web.panel import panel
-from web.system.base import blueprint, parts
+from web.system.base import begin, blueprint, parts, stop
 
 
 @blueprint.get("/environments")
@@ -49,17 +49,20 @@ def part_of(name: str) -> str:
 @needs("admin")
 def rebuild_environment(name: str) -> ResponseReturnValue:
     """Begin to build an environment anew."""
-    _begin(lambda: rebuild(name, panel().settings, panel().store), "rebuild environment", name)
-    return _environments()[part_of(name)] if _is_fragment() else redirect(url_for("system.environments"))
+    begin(lambda: rebuild(name, panel().settings, panel().store), "rebuild environment", name)
+    return _changed_environment(name)
 
 
 @blueprint.post("/environments/<name>/stop")
 @needs("admin")
 def stop_environment(name: str) -> ResponseReturnValue:
     """Stop what is being done on an environment."""
-    parts().maintenance.stop(name)
-    audit("stop maintenance", name)
-    return _environments()[part_of(name)] if _is_fragment() else redirect(url_for("system.environments"))
+    stop(name)
+    return _changed_environment(name)
+
+
+def _changed_environment(name: str) -> ResponseReturnValue:
+    return _environments()[part_of(name)] if wants_fragment() else redirect(url_for("system.environments"))
 
 
 @blueprint.get("/models")
@@ -86,36 +89,25 @@ def _models() -> Mapping[str, str]:
 def fetch() -> ResponseReturnValue:
     """Begin to fetch the model that the form names, or all that are missing or damaged."""
     name = request.form.get("name") or None
-    _begin(lambda: fetch_models(name), "fetch models", name or "all")
-    return _models()["models"] if _is_fragment() else redirect(url_for("system.models"))
+    begin(lambda: fetch_models(name), "fetch models", name or "all")
+    return _changed_models()
 
 
 @blueprint.post("/models/verify")
 @needs("admin")
 def verify() -> ResponseReturnValue:
     """Begin to verify every model."""
-    _begin(verify_models, "verify models", "all")
-    return _models()["models"] if _is_fragment() else redirect(url_for("system.models"))
+    begin(verify_models, "verify models", "all")
+    return _changed_models()
 
 
 @blueprint.post("/models/stop")
 @needs("admin")
 def stop_models() -> ResponseReturnValue:
     """Stop what is being done on the models."""
-    parts().maintenance.stop(MODELS)
-    audit("stop maintenance", MODELS)
-    return _models()["models"] if _is_fragment() else redirect(url_for("system.models"))
+    stop(MODELS)
+    return _changed_models()
 
 
-def _begin(job: Callable[[], Job], action: str, target: str) -> None:
-    """Start a job; the audit log has it also when it was refused."""
-    try:
-        parts().maintenance.start(job())
-    except ServiceError as error:
-        audit(action, target, f"refused: {error.code}")
-        raise
-    audit(action, target, "begun")
-
-
-def _is_fragment() -> bool:
-    return bool(request.headers.get("HX-Request"))
+def _changed_models() -> ResponseReturnValue:
+    return _models()["models"] if wants_fragment() else redirect(url_for("system.models"))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from flask import Response, redirect, render_template, request, url_for
+from flask import Response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from config.settings import SettingsError, load_settings
 from services.maintenance import MODELS
-from services.shown_settings import shown_settings
+from services.shown_settings import settings_now
 from services.system_monitor import machine
 from web import fragments, sse
 from web.access import audit, needs
+from web.mistakes import wants_fragment
 from web.panel import panel
 from web.system.base import blueprint, parts
 
@@ -82,18 +82,10 @@ def examine_again() -> ResponseReturnValue:
     """Look at everything anew; the page shows it when it is found."""
     parts().doctor.begin()
     audit("doctor")
-    if request.headers.get("HX-Request"):
-        return _checks()
-    return redirect(url_for("system.doctor"))
+    return _checks() if wants_fragment() else redirect(url_for("system.doctor"))
 
 
 @blueprint.get("/settings")
 def settings() -> ResponseReturnValue:
     """Show every setting, where its value comes from, and what is set otherwise since the panel was started."""
-    problem, later = None, panel().settings
-    try:
-        later = load_settings()
-    except SettingsError as error:
-        problem = str(error)
-    shown = shown_settings(panel().settings, later)
-    return render_template("system/settings.html", settings=shown, problem=problem)
+    return render_template("system/settings.html", shown=settings_now(panel().settings))

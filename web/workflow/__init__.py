@@ -20,6 +20,7 @@ from services.run_request import plan_of
 from services.workflow_progress import Follower
 from web import fragments, sse
 from web.access import audit, needs
+from web.mistakes import wants_fragment
 from web.panel import panel
 from web.workflow.form import read_form, steps_of
 
@@ -59,7 +60,7 @@ def look_ahead() -> str:
     asked, _key = read_form(request.form)
     made = plan_of(asked, settings)
     found = preview(panel().store, settings, made.plan, asked.options)
-    page = "workflow/_preview.html" if request.headers.get("HX-Request") else "workflow/preview.html"
+    page = "workflow/_preview.html" if wants_fragment() else "workflow/preview.html"
     return render_template(page, preview=found, why=made.why, plan=plan_text(made.plan), most=MOST_NAMED)
 
 
@@ -74,7 +75,7 @@ def start() -> ResponseReturnValue:
     if launched.is_new:
         audit("start run", launched.run.id)
     shown = url_for("workflow.index", run=launched.run.id)
-    if request.headers.get("HX-Request"):
+    if wants_fragment():
         return Response(status=204, headers={"HX-Redirect": shown})
     return redirect(shown, 303)
 

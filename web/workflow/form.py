@@ -44,6 +44,7 @@ def _fields(form: MultiDict[str, str]) -> dict[str, Any]:
         "inputs": [*form.getlist("inputs"), *filter(None, map(str.strip, form.get("more", "").splitlines()))],
         "kind": form.get("kind", "all"),
         "min_size_mb": _number(form, "min_size_mb", float),
+        "keywords": [word.strip() for word in form.get("keywords", "").split(",") if word.strip()],
         "force": "force" in form,
         "fail_fast": "fail_fast" in form,
         "device": form.get("device", "auto"),
