@@ -154,6 +154,31 @@ class Settings:
     step1_min_size_mb: float = setting(
         number(0, 1e6), "1", "Archives and loose clips smaller than this are left out, in MB; 0 takes them all."
     )
+    step1_name_encoding: str = setting(
+        choice("auto", "utf-8", "cp437", "cp850", "cp1252", "cp932", "gbk"),
+        "auto",
+        "How names are read that an archive does not say the character set of; auto finds out.",
+    )
+    step1_passwords_file: Path | None = setting(
+        path, None, "A file of archives' passwords, one a line; before one, `archive name<TAB>` says for which archive."
+    )
+    step1_passwords: str | None = setting(
+        str, None, "The same lines, here: a single password is the most common.", secret=True
+    )
+    step1_settle_sec: float = setting(
+        number(0, 86_400), "10", "With --watch, seconds that a folder of clips must stay unchanged to be taken in."
+    )
+    step1_nested: bool = setting(boolean, "false", "Also unpack archives that lie inside archives.")
+    step1_max_total_gb: float = setting(number(0.001, 1e6), "4000", "Most that one archive may hold, in GB.")
+    step1_max_file_gb: float = setting(number(0.001, 1e6), "2000", "Largest file that may come out of one, in GB.")
+    step1_max_entries: int = setting(integer(1, 10_000_000), "200000", "Most files and folders that one may hold.")
+    step1_max_ratio: int = setting(
+        integer(1, 1_000_000), "100", "Most bytes unpacked for each packed one, from 256 MB on: more is a bomb."
+    )
+    step1_memory_gb: float = setting(number(0.25, 1e4), "4", "Memory that unpacking one archive may take, in GB.")
+    step1_timeout_sec: float = setting(
+        number(1, 604_800), "600", "Seconds that unpacking may take, beside those its size and number of files give it."
+    )
 
     # STEP2
     step2_preset: str = setting(
@@ -162,6 +187,16 @@ class Settings:
         "x264 preset of the proxies.",
     )
     step2_crf: int = setting(integer(0, 51), "20", "x264 quality of the proxies: lower is better and larger.")
+    step2_encoder: str = setting(
+        choice("auto", "libx264", "h264_nvenc", "h264_qsv", "h264_vaapi", "h264_videotoolbox"),
+        "auto",
+        "What encodes the proxies; auto takes a GPU's encoder where one works, else libx264.",
+    )
+    step2_rate_mode: str = setting(
+        choice("duration", "speed"),
+        "duration",
+        "How film becomes 25 fps: duration keeps it; speed plays 23.976 and 24 faster, a frame to a frame, at one pitch.",
+    )
 
     # STEP3
     step3_threshold: float = setting(number(0, 1), "0.5", "Probability from which a frame is a transition.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,13 +12,15 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from config.catalog import models
+from config.catalog import models, steps
 from config.settings import Settings, env_file, unknown_settings
+from services.commands import run
 from services.database import FILE_NAME, open_database
 from services.environments import environments
-from services.errors import ServiceError
+from services.errors import CommandFailed, ServiceError
 from services.model_files import problem_of
 from services.room import nearest_existing
+from services.worker import step_command
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Check:
 def examine(settings: Settings) -> list[Check]:
     """Look at everything and return what was found, in the order a person would mend it."""
     examined: tuple[Callable[[Settings], Iterator[Check]], ...] = (
-        _settings, _environments, _models, _ffmpeg, _rar, folders, history, _tracking,
+        _settings, _environments, _models, _ffmpeg, encoder, _rar, folders, history, _tracking,
     )  # fmt: skip
     return [check for examination in examined for check in examination(settings)]
 
@@ -80,6 +83,23 @@ def _ffmpeg(settings: Settings) -> Iterator[Check]:
         )
 
 
+def encoder(settings: Settings) -> Iterator[Check]:
+    """Ask STEP2 which encoder makes proxies here; where it cannot work at all, other checks say why."""
+    spec = steps()["STEP2"]
+    environment = environments(settings)[spec.environment]
+    try:
+        said = run(step_command(spec, environment, "--check"), changes=environment.variables, remedy="", timeout=180)
+        found = json.loads(said)
+    except (CommandFailed, ValueError):
+        return
+    why = "; ".join(f"not {name}: {reason}" for name, reason in found["refused"].items())
+    is_as_wished = settings.step2_encoder in ("auto", found["encoder"])
+    yield Check(
+        "encoder", "good" if is_as_wished else "warning", found["encoder"] + (f" ({why})" if why else ""),
+        "" if is_as_wished else "Mend its driver, or set STEP2_ENCODER to auto.",
+    )  # fmt: skip
+
+
 def _packaged_ffmpeg(settings: Settings) -> str | None:
     found = (settings.venv_base_dir / "env").glob("lib/python*/site-packages/imageio_ffmpeg/binaries/ffmpeg-*")
     return next((str(path) for path in found), None)
@@ -94,11 +114,12 @@ def _first_line(command: list[str]) -> str | None:
 
 
 def _rar(_settings: Settings) -> Iterator[Check]:
-    tool = next((name for name in ("unrar", "unar", "bsdtar") if shutil.which(name)), None)
-    if tool:
-        yield Check("rar archives", "good", f"through {tool}")
+    tool = next((name for name in ("unrar", "bsdtar", "unar") if shutil.which(name)), None)
+    if tool is None:
+        yield Check("rar archives", "warning", "no unrar, bsdtar or unar", "Install one if you get rar archives.")
     else:
-        yield Check("rar archives", "warning", "no unrar, unar or bsdtar", "Install one if you get rar archives.")
+        locked = "" if tool == "unrar" else "; those with a password need unrar"
+        yield Check("rar archives", "good", f"through {tool}{locked}")
 
 
 def folders(settings: Settings) -> Iterator[Check]:

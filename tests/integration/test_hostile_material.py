@@ -46,7 +46,11 @@ def test_hostile_names_go_through_all_seven_steps(run_derush: Derush, tmp_path: 
     }  # fmt: skip
     (made,) = (path for path in (tmp_path / "projets_extraits").iterdir() if path.name != ".derush")
     assert "it's" in made.name and "🎬" in made.name
-    assert sorted(path.name for path in (made / "sources").iterdir()) == sorted(names)
+    assert '"' not in made.name
+    openable = {ord(letter): "_" for letter in '<>:"|?*'}  # on Windows, too
+    assert sorted(path.name for path in (made / "sources").iterdir()) == sorted(
+        name.translate(openable) for name in names
+    )
     archived = list((tmp_path / "archives").glob("*/*/metadata.json"))
     assert len(archived) == 6
     assert {json.loads(path.read_text())["video_stem"] for path in archived} >= {"-n -i rm", ".hidden", "émoji 🎬 ñ"}

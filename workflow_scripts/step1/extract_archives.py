@@ -4,21 +4,32 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from tempfile import mkdtemp
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in place of this script's own folder
 
 from config.settings import Settings
-from workflow_scripts.step1.extraction import Extracted, extract
-from workflow_scripts.step1.names import free_name, project_name
+from workflow_scripts.step1.extraction import Extracted, Terms, extract, hashed_beside, terms_of
+from workflow_scripts.step1.finding import Lookout, places_of, wanted
+from workflow_scripts.step1.names import project_name
+from workflow_scripts.step1.passwords import ask, readable
 from workflow_scripts.step1.publication import publish, restore
 from workflow_scripts.step1.registry import Identity, Registry, content_sha256, identify
-from workflow_scripts.step1.sources import KINDS, LeftOut, Source, Wanted, found_below, is_video, source_at
-from workflow_scripts.stepkit import Item, PrerequisiteMissing, Project, Step, Task, UsageError, step_parser
+from workflow_scripts.step1.sources import KINDS, Source, is_video, source_at
+from workflow_scripts.stepkit import Item, ItemError, PrerequisiteMissing, Project, Step, Task, step_parser
 from workflow_scripts.stepkit.prerequisites import folder
+
+log = logging.getLogger(__name__)
+
+_MOST_WARNINGS = 20
+"""Names that are warned of one by one: a person reads no thousand."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,10 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--min-size", type=_megabytes, metavar="MB",
         help="leave out archives and loose videos smaller than this; 0 takes all (setting STEP1_MIN_SIZE_MB)",
     )  # fmt: skip
+    parser.add_argument(
+        "--keyword", action="append", default=[], metavar="TEXT",
+        help="take only what has this in its name or its folder's, whatever the accents and capitals (repeatable: either)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--watch", action="store_true", help="go on: take in what comes to the places, until Ctrl-C or SIGTERM"
+    )
     arguments = parser.parse_args(argv)
-    with Step("STEP1", arguments, require=[cache_root], find_all=find_items) as step:
+    lookout = Lookout()
+    with Step("STEP1", arguments, require=[cache_root, readable], find_all=lookout.look) as step:
         registry = Registry(step.work_dir)
-        for item in step.items():
+        for item in chain(step.items(), watched(step, lookout)):
             with step.work_on(replace(item, project=None)) as task:  # work stands beside projects, not in one
                 bring(step, task, registry)
     return step.exit_code
@@ -50,11 +69,26 @@ def _megabytes(text: str) -> float:
     return float(text)
 
 
-def wanted(step: Step) -> Wanted:
-    """Return which delivered files are taken: by the command line, else by the settings."""
-    chosen = step.arguments.min_size
-    megabytes = step.settings.step1_min_size_mb if chosen is None else chosen
-    return Wanted(step.arguments.kind, round(megabytes * 1e6))
+def watched(step: Step, lookout: Lookout) -> Iterator[Item]:
+    """Yield what comes to the places, if that is asked for, until a signal comes while nothing is at work.
+
+    With `--list` it is printed instead.
+    """
+    if not step.arguments.watch or step.arguments.check or step.dry_run:
+        return
+    from workflow_scripts.step1.watching import Watch  # watchdog is needed for nothing else
+
+    with Watch(places_of(step)) as watch:
+        log.info("Watching; Ctrl-C ends it")
+        while True:
+            for item in lookout.look(step):
+                if step.arguments.list:
+                    print(item.line())
+                else:
+                    yield item
+            sys.stdout.flush()
+            if not watch.wait(soon=lookout.is_pending):
+                return
 
 
 def cache_root(settings: Settings) -> PrerequisiteMissing | None:
@@ -62,52 +96,6 @@ def cache_root(settings: Settings) -> PrerequisiteMissing | None:
     if settings.cache_root_dir is None:
         return None
     return folder(lambda chosen: chosen.cache_root, "CACHE_ROOT_DIR", create=False)(settings)
-
-
-def find_items(step: Step) -> list[Item]:
-    """Return the items of the places named on the command line, and say what is left out.
-
-    Raises UsageError for a place that is not there.
-    """
-    places = [path.absolute() for path in step.arguments.source_dir or []]
-    if not places:
-        raise UsageError("no_source", "Nothing was named to extract.", "Give --source-dir, or --videos with a list.")
-    for place in places:
-        if not place.exists():
-            raise UsageError("no_source", f"{place} is not there.", "Check the path; mount the disk it is on.")
-    settings = step.settings
-    own = {step.work_dir, settings.projects_dir, settings.output_dir, settings.archives_dir, settings.logs_dir}
-    chosen, items = wanted(step), []
-    finding = Finding(step)
-    for found in found_below(places, own, chosen):
-        if isinstance(found, LeftOut):
-            facts = {"form": found.form, "bytes": found.bytes}
-            step.leave_out(Item("archive", found.path, facts=facts), found.code, found.message)
-        else:
-            items.append(finding.item(source_at(found, chosen)))
-    return items
-
-
-class Finding:
-    """What is found, with what `--list` tells of it: whose project it is, or how the project will be called."""
-
-    def __init__(self, step: Step) -> None:
-        self._seen = Registry(step.work_dir).seen()
-        self._pattern = step.settings.step1_project_pattern
-        self._taken = [path.name for path in step.work_dir.iterdir()] if step.work_dir.is_dir() else []
-
-    def item(self, source: Source) -> Item:
-        """Return a source as an item. The name of a project that is none yet is the one that is free by now."""
-        identity = identify(source)
-        project = self._seen.get(identity)
-        facts = {"form": source.form, "bytes": identity.bytes, "name": project.name if project else self._name(source)}
-        clips = {"clips": len(source.files)} if facts["form"] != "archive" else {}
-        return Item("archive", source.path, project.path if project else None, facts={**facts, **clips})
-
-    def _name(self, source: Source) -> str:
-        name = free_name(project_name(source.path, self._pattern), self._taken)
-        self._taken.append(name)
-        return name
 
 
 def bring(step: Step, task: Task, registry: Registry) -> None:
@@ -118,13 +106,14 @@ def bring(step: Step, task: Task, registry: Registry) -> None:
     if sha256 is None and step.dry_run:
         task.settle("skipped", "would be extracted")  # a dry run reads no archive
         return
-    sha256 = sha256 or content_sha256(source)
-    delivered = registry.delivery_of(sha256)
-    if delivered and not task.force:
+    if sha256 is None and registry.may_know(identity.bytes):
+        sha256 = content_sha256(source)
+    if sha256 is None:
+        project: Project | None = extract_to_project(step, task, registry, source, identity, None)
+    elif (delivered := registry.delivery_of(sha256)) and not task.force:
         task.settle("up_to_date", f"delivered already to {delivered}; --force extracts it again")
         return
-    project = registry.project_of(sha256)
-    if project and not task.force:
+    elif (project := registry.project_of(sha256)) and not task.force:
         task.settle("up_to_date", f"extracted already as {project.name}")
     elif step.dry_run:
         task.settle("skipped", "would be extracted")
@@ -135,10 +124,19 @@ def bring(step: Step, task: Task, registry: Registry) -> None:
 
 
 def extract_to_project(
-    step: Step, task: Task, registry: Registry, source: Source, identity: Identity, sha256: str
+    step: Step, task: Task, registry: Registry, source: Source, identity: Identity, sha256: str | None
 ) -> Project:
-    """Extract a source; with a project of the same content there (`--force`) put back what it misses."""
-    extracted = extract(source, identity.bytes, task.scratch, task.progress)
+    """Extract a source; with a project of the same content there (`--force`) put back what it misses.
+
+    Without its `sha256` nothing of its size was extracted before: then it is hashed meanwhile.
+    """
+    terms = step.once(partial(terms_of, step.settings))
+    if sha256 is None:
+        with hashed_beside(source, identity.bytes, terms) as hashed:
+            extracted = extract_asking(step, task, source, identity, terms)
+            sha256 = hashed()
+    else:
+        extracted = extract_asking(step, task, source, identity, terms)
     task.metrics["files"] = len(extracted.members)
     task.metrics["bytes"] = sum(member["bytes"] for member in extracted.members)
     warn(task, extracted)
@@ -155,6 +153,18 @@ def extract_to_project(
     return project
 
 
+def extract_asking(step: Step, task: Task, source: Source, identity: Identity, terms: Terms) -> Extracted:
+    """Extract a source; where a person runs the step, ask for a password that is missing or wrong until none is given."""
+    while True:
+        try:
+            return extract(source, identity.bytes, Path(mkdtemp(dir=task.scratch)), terms, task.progress)
+        except ItemError as error:
+            password = None if step.is_driven else ask(error)
+            if password is None:
+                raise
+            terms.passwords.learn(password)
+
+
 def warn(task: Task, extracted: Extracted) -> None:
     """Say what a person may not expect of the project."""
     if not any(is_video(Path(str(member["path"]))) for member in extracted.members):
@@ -162,8 +172,16 @@ def warn(task: Task, extracted: Extracted) -> None:
     for left in extracted.skipped:
         if left["reason"] != "system_junk":
             task.warning("left_out", f"{left['name']} was left out ({left['reason']}): rename it and run again.")
-    for change in extracted.changed:
+    renamed = [change for change in extracted.changed if change["reason"] != "unicode_form"]  # looks the same
+    for change in renamed[:_MOST_WARNINGS]:
         task.warning("renamed", f"{change['name']} is {change['path']} in the project ({change['reason']}).")
+    if len(renamed) > _MOST_WARNINGS:
+        task.warning("renamed", f"{len(renamed)} names were changed; .derush/project/archive.json lists them all.")
+    for encoding in extracted.encodings:
+        task.warning(
+            "names_guessed", f"The archive does not say how its names are written: they were read as {encoding}. "
+            "If they look wrong, set STEP1_NAME_ENCODING, remove the project and run again.",
+        )  # fmt: skip
 
 
 def report(task: Task, project: Project) -> None:

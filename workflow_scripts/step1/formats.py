@@ -9,12 +9,15 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import struct
 import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
+
+from workflow_scripts.step1.zip_directory import TAIL, number_of_disks
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -30,8 +33,12 @@ _COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x28\xb5\x2f\xfd": zstd.ZstdFile,
 }
 _CONTAINERS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
+_ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+"""A member, the end of an empty archive, the mark that a split one begins with."""
 _OFFICE_MARKS = (b"[Content_Types].xml", b"mimetype")
 """First members of Office (OPC) and OpenDocument/EPUB files: documents that are zip inside."""
+
+ZstdDecompressor = zstd.ZstdDecompressor
 
 BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError)
 """What the decompressors raise for data that is damaged or cut off."""
@@ -41,13 +48,15 @@ def archive_format(path: Path) -> str | None:
     """Return zip, tar, 7z or rar; None for anything else. Raises OSError when the file cannot be read."""
     with path.open("rb") as raw:
         head = raw.read(_HEAD)
-        if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        if head.startswith(_ZIP_MARKS):
             return None if _is_document(head) else "zip"
         for magic, name in _CONTAINERS.items():
             if head.startswith(magic):
                 return name
         raw.seek(0)
-        return "tar" if _is_tar(raw, head) else None
+        if _is_tar(raw, head):
+            return "tar"
+        return "zip" if path.suffix.lower() == ".zip" and _ends_split_zip(raw) else None
 
 
 def decompressed(raw: IO[bytes]) -> IO[bytes]:
@@ -70,6 +79,12 @@ def _is_tar(raw: IO[bytes], head: bytes) -> bool:
         except BROKEN_STREAM:
             return True  # something compressed that is damaged: the reader says so by name
     return head[_TAR_MAGIC] == b"ustar"
+
+
+def _ends_split_zip(raw: IO[bytes]) -> bool:
+    """Tell the last part of a split zip, the one called `.zip`: it begins anywhere in a member, and its end counts the parts."""
+    raw.seek(max(0, raw.seek(0, os.SEEK_END) - TAIL))
+    return number_of_disks(raw.read()) > 1
 
 
 def _is_document(head: bytes) -> bool:

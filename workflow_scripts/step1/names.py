@@ -7,19 +7,27 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import PurePath
 
-from workflow_scripts.step1.archive_policy import fitting_name
+from workflow_scripts.step1.portable_names import fitting_name, mistaken_by_windows, portable
+from workflow_scripts.step1.volumes import whole_name
 from workflow_scripts.stepkit.projects import VIDEO_SUFFIXES
 
 LONGEST_PROJECT = 150
 """Bytes: leaves room for a time stamp, a mark and a sha256 behind it in the archives' folder names and paths."""
 
-_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".tar", ".7z", ".rar", *sorted(VIDEO_SUFFIXES))  # fmt: skip
+_ARCHIVES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".tar", ".7z", ".rar")  # fmt: skip
+_SUFFIXES = (*_ARCHIVES, *sorted(VIDEO_SUFFIXES))
 
 
 def without_suffix(name: str) -> str:
-    """Return a file name without the suffix of an archive or a video; any other suffix belongs to the name."""
+    """Return a file name without the suffix of an archive, its number as a part, or a video's; others belong to the name."""
+    name = whole_name(name)
     ending = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(ending)] or name
+
+
+def is_named_archive(name: str) -> bool:
+    """Tell whether a file calls itself an archive."""
+    return name.lower().endswith(_ARCHIVES)
 
 
 def project_name(source: PurePath, pattern: str) -> str:
@@ -35,12 +43,12 @@ def project_name(source: PurePath, pattern: str) -> str:
 
 
 def _harmless(name: str) -> str:
-    """Take out what a folder's name cannot have or what makes it hidden or look like an option."""
+    """Take out what a folder's name cannot have on any system, or what makes it hidden or look like an option."""
     visible = "".join(
         " " if unicodedata.category(letter) in ("Cc", "Cs") or letter == "/" else letter for letter in name
     )
-    plain = re.sub(r"^[\s.\-]+|\s+$", "", re.sub(r" {2,}", " ", visible))
-    return fitting_name(plain or "project", LONGEST_PROJECT)
+    plain, _changes = portable(re.sub(r"^[\s.\-]+|\s+$", "", re.sub(r" {2,}", " ", visible)) or "project")
+    return fitting_name(f"{plain} project" if mistaken_by_windows(plain) else plain, LONGEST_PROJECT)
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.step1.sources import Source
-from workflow_scripts.stepkit.files import sha256_of
+from workflow_scripts.step1.volumes import opened
+from workflow_scripts.stepkit.files import BLOCK, sha256_of
 from workflow_scripts.stepkit.projects import INTERNAL, Project, projects_below
 
 SCHEMA = "derush.archive/1"
@@ -38,11 +39,21 @@ def identify(source: Source) -> Identity:
 
 
 def content_sha256(source: Source) -> str:
-    """Return the sha256 of a file; of a folder, that of the list of its clips' names and sha256. All of it is read."""
+    """Return the sha256 of a file, or of an archive's parts as one; of a folder, that of the list of its clips' names and
+    sha256. All of it is read.
+    """
     if not source.path.is_dir():
-        return sha256_of(source.path)
+        return _sha256_of_all(source.files)
     lines = [f"{sha256_of(path)}  {path.relative_to(source.path).as_posix()}\n" for path in source.files]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _sha256_of_all(parts: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    with opened(parts) as whole:
+        while block := whole.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class Registry:
@@ -59,6 +70,10 @@ class Registry:
             if all(archive.get(key) == value for key, value in seen.items()) and "sha256" in archive:
                 return str(archive["sha256"])
         return None
+
+    def may_know(self, size: int) -> bool:
+        """Tell whether anything of this size in bytes was extracted, so that hashing a source may spare extracting it."""
+        return any(archive.get("bytes", size) == size for archive in self._archives())
 
     def project_of(self, sha256: str) -> Project | None:
         """Return the project that came from this content."""

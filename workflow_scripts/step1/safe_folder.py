@@ -4,35 +4,52 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
+
+from workflow_scripts.step1.digest import Digest
+from workflow_scripts.step1.system_calls import start_writing, sync_file_system
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
+_ZEROS = bytes(_BLOCK)
+_LEAST_HOLE = 4096
+"""Bytes: what a file system stores at the least."""
+_WRITE_EVERY = 16 << 20
+"""Bytes after which the disk is told to begin: enough at a time for it, and little left to wait for at the end."""
 _CANNOT_CLONE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 
 
 @dataclass
 class NewFile:
-    """A file being written: its bytes counted (`spend` may refuse them), hashed on the way, flushed at the end."""
+    """A file being written: its bytes counted (`spend` may refuse them) and hashed on the way. Zeros become holes."""
 
-    path: PurePosixPath
+    path: str
     descriptor: int
     spend: Callable[[int], None]
     size: int = 0
-    _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _begun: int = 0
+    _ends_in_hole: bool = False
+    _digest: Digest = field(default_factory=Digest)
 
     def write(self, block: bytes | bytearray) -> int:
         """Append a block. Raises what `spend` raises, OSError when the disk is full."""
+        begin = self.size
         self._count(block)
-        view = memoryview(block)
-        while view:
-            view = view[os.write(self.descriptor, view) :]
+        self._ends_in_hole = len(block) >= _LEAST_HOLE and block == _ZEROS[: len(block)]
+        if self._ends_in_hole:
+            os.lseek(self.descriptor, self.size, os.SEEK_SET)
+        else:
+            view = memoryview(block)
+            while view:
+                view = view[os.write(self.descriptor, view) :]
+        if self.size // _WRITE_EVERY > begin // _WRITE_EVERY:
+            start_writing(self.descriptor, self._begun, self.size - self._begun)
+            self._begun = self.size
         return len(block)
 
     def copy_from(self, source: int) -> None:
@@ -55,11 +72,12 @@ class NewFile:
         self.size += len(block)
 
     def finish(self) -> dict[str, str | int]:
-        """Flush and close the file; return its path below the folder, its size and its sha256."""
+        """Close the file; return its path below the folder, its size and its sha256. `SafeFolder.flush` flushes it."""
+        if self._ends_in_hole:
+            os.ftruncate(self.descriptor, self.size)
         os.fchmod(self.descriptor, 0o644)
-        os.fsync(self.descriptor)
         self.abandon()
-        return {"path": str(self.path), "bytes": self.size, "sha256": self._digest.hexdigest()}
+        return {"path": self.path, "bytes": self.size, "sha256": self._digest.hexdigest()}
 
     def abandon(self) -> None:
         """Close the file if it is open."""
@@ -75,6 +93,7 @@ class SafeFolder:
         path.mkdir(parents=True)
         self.path = path
         self._root = os.open(path, _FOLDER)
+        self._last: tuple[str, int] = "", os.dup(self._root)
 
     def __enter__(self) -> SafeFolder:
         return self
@@ -83,21 +102,35 @@ class SafeFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._root)
+        os.close(self._last[1])
 
-    def new_file(self, path: PurePosixPath, spend: Callable[[int], None]) -> NewFile:
-        """Open a file that does not exist yet; its folders are made on the way, and no link is ever followed."""
+    def new_file(self, path: str, spend: Callable[[int], None]) -> NewFile:
+        """Open a file that does not exist yet; its folders are made on the way, and no link is ever followed.
+
+        `path` has the form that the policy gives it: relative, parted by single slashes, without `.` and `..`.
+        """
+        folder, _slash, name = path.rpartition("/")
+        if folder != self._last[0]:  # most often a file lies beside the one before it
+            self._enter(folder)
+        return NewFile(path, os.open(name, _NEW_FILE, 0o644, dir_fd=self._last[1]), spend)
+
+    def _enter(self, path: str) -> None:
         folder = os.dup(self._root)
         try:
-            for part in path.parent.parts:
+            for part in filter(None, path.split("/")):
                 folder = _step_into(folder, part)
-            return NewFile(path, os.open(path.name, _NEW_FILE, 0o644, dir_fd=folder), spend)
-        finally:
+        except OSError:
             os.close(folder)
+            raise
+        os.close(self._last[1])
+        self._last = path, folder
 
     def flush(self) -> None:
-        """Wait until every folder's entries are on the disk."""
-        for folder, _names, _files in os.walk(self.path):
-            descriptor = os.open(folder, _FOLDER)
+        """Wait until every file and every folder's entries are on the disk."""
+        if sync_file_system(self._root):
+            return
+        for path in (self.path, *self.path.rglob("*")):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
             finally:

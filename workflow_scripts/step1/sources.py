@@ -6,12 +6,13 @@ A file:
 - any other file, when it is named, is an item that fails by name; found in a folder it is passed over.
 
 A folder is looked through to the bottom:
-- every archive in it or below it is an item;
+- every archive in it or below it is an item; one in several parts is one item, by the part that leads (`volumes`);
 - the topmost folders that hold a video directly are items: `rushes/a.mp4` makes `rushes` one item with everything
   below it, `rushes/day1/a.mp4` and `rushes/day2/b.mp4` make `day1` and `day2` two. Only its videos become the project.
 
-An archive or a clip that is not wanted (`Wanted`: another kind, too small) counts as not there, wherever it lies, and is
-named as left out. So it makes no folder an item, and a folder's project is made of the clips that are wanted.
+An archive or a clip that is not wanted (`Wanted`: another kind or name, too small) counts as not there, wherever it lies,
+and is named as left out. So it makes no folder an item, and a folder's project is made of the clips that are wanted.
+What is still being written (`arriving`) is left for later, and so is a folder with a clip that is.
 
 Hidden folders, links, projects (folders with `.derush`) and the folders that Derush itself writes are passed over.
 """
@@ -20,31 +21,42 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_scripts.step1.arriving import arriving_as, is_arriving
 from workflow_scripts.step1.formats import archive_format
+from workflow_scripts.step1.names import is_named_archive
+from workflow_scripts.step1.volumes import is_cut_in_pieces, lead_of, parts_of
 from workflow_scripts.stepkit.projects import INTERNAL, VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 KINDS = ("all", "archives", "videos")
+_ARRIVING = "still_arriving"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which delivered archives and clips are taken: one of KINDS, and from how many bytes on."""
+    """Which delivered archives and clips are taken: one of KINDS, from how many bytes on, and with which words.
+
+    `keywords`: one of them is in the file's own name, or in that of a folder it lies in; none given, all are taken.
+    """
 
     kind: str = "all"
     least_bytes: int = 0
+    keywords: tuple[str, ...] = ()
 
-    def refusal(self, form: str, size: int) -> tuple[str, str] | None:
+    def refusal(self, path: Path, form: str, size: int) -> tuple[str, str] | None:
         """Return why a file of this size in bytes is left out, as code and sentence; None when it is taken.
 
         `form` is archive or video.
         """
         if self.kind not in ("all", f"{form}s"):
             return "other_kind", f"left out: only {self.kind} are taken in (--kind {self.kind})"
+        if self.keywords and not any(_plain(word) in _plain(part) for word in self.keywords for part in path.parts):
+            return "other_name", f"left out: no name on its way has {' or '.join(self.keywords)} in it (--keyword)"
         if size < self.least_bytes:
             return "too_small", f"left out: {size} bytes, less than {self.least_bytes / 1e6:g} MB (--min-size)"
         return None
@@ -52,7 +64,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that is not wanted: its form (archive or video), its size in bytes, and why, as code and sentence."""
+    """What is not taken: its form (archive, video or folder), its size in bytes, and why, as code and sentence."""
 
     path: Path
     form: str
@@ -63,7 +75,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Source:
-    """An item as it is taken in. `files` are what it delivers: of a folder the clips that are wanted, else the file itself."""
+    """An item as it is taken in. `files` are what it delivers: of a folder the clips that are wanted, of an archive its parts."""
 
     path: Path
     files: tuple[Path, ...]
@@ -75,8 +87,8 @@ class Source:
 
 
 def source_at(path: Path, wanted: Wanted) -> Source:
-    """Return the source that an item is."""
-    return Source(path, tuple(videos_below(path, wanted)) if path.is_dir() else (path,))
+    """Return the source that an item is; of an archive in several parts all of them, in their order."""
+    return Source(path, tuple(videos_below(path, wanted)) if path.is_dir() else parts_of(path))
 
 
 def is_video(path: Path) -> bool:
@@ -100,25 +112,63 @@ def _below(
     folder: Path, own_folders: Collection[Path], wanted: Wanted, *, inside_item: bool = False
 ) -> Iterator[Path | LeftOut]:
     files, folders = _entries(folder, own_folders)
-    judged = [_judged(path, form, wanted) for path in files if (form := _form_of(path))]
-    is_item = not inside_item and any(isinstance(each, Path) and is_video(each) for each in judged)
-    if is_item:
-        yield folder
-    yield from (each for each in judged if isinstance(each, LeftOut) or not is_video(each))
+    judged = [_judged(path, form, wanted) for path in files if not _has_lead(path) and (form := _form_of(path))]
+    is_item = not inside_item and any(_is_clip(each) for each in judged)
+    found = [each for each in judged if isinstance(each, LeftOut) or not is_video(each)]
     for deeper in folders:
-        yield from _below(deeper, own_folders, wanted, inside_item=inside_item or is_item)
+        found += _below(deeper, own_folders, wanted, inside_item=inside_item or is_item)
+    coming = [each for each in found if _is_clip(each)]
+    if is_item and coming:
+        yield _for_later(folder, coming)
+        yield from (each for each in found if each not in coming)
+    else:
+        yield from [folder, *found] if is_item else found
+
+
+def _is_clip(each: Path | LeftOut) -> bool:
+    """Tell a clip that is there, or will be in a moment."""
+    if isinstance(each, LeftOut):
+        return (each.form, each.code) == ("video", _ARRIVING)
+    return is_video(each)
+
+
+def _for_later(folder: Path, coming: Sequence[Path | LeftOut]) -> LeftOut:
+    """Leave a folder for later, since some of its clips are still coming."""
+    clips = [each for each in coming if isinstance(each, LeftOut)]
+    message = f"left for later: {clips[0].path.name} in it is still being written"
+    return LeftOut(folder, "folder", sum(each.bytes for each in clips), _ARRIVING, message)
 
 
 def _judged(path: Path, form: str | None, wanted: Wanted) -> Path | LeftOut:
     """Return a file, or that and why it is left out. What is neither archive nor video is taken, and fails by name."""
-    size = path.stat().st_size
-    refusal = wanted.refusal(form, size) if form else None
+    parts = parts_of(path)
+    size = sum(part.stat().st_size for part in parts)
+    refusal = wanted.refusal(path, form, size) if form else None
+    if form and refusal is None and (arriving_as(path.name) or any(map(_is_arriving, parts))):
+        refusal = _ARRIVING, "left for later: it is still being written"
     return LeftOut(path, form, size, *refusal) if form and refusal else path
 
 
+def _is_arriving(path: Path) -> bool:
+    try:
+        return is_arriving(path)
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, error)
+        return False  # whoever takes it in says so by name
+
+
 def _form_of(path: Path) -> str | None:
-    """Return archive or video, or None for anything else."""
-    return "video" if is_video(path) else "archive" if _is_archive(path) else None
+    """Return archive or video, or None for anything else. What is arriving is what it will be."""
+    coming = path.with_name(arriving_as(path.name) or path.name)
+    if is_video(coming):
+        return "video"
+    return "archive" if (coming != path and is_named_archive(coming.name)) or _is_archive(path) else None
+
+
+def _plain(text: str) -> str:
+    """Return a text as a person may type it: without accents, in small letters."""
+    letters = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def videos_below(folder: Path, wanted: Wanted) -> list[Path]:
@@ -145,9 +195,15 @@ def _is_looked_through(folder: Path, own_folders: Collection[Path]) -> bool:
     return not folder.name.startswith(".") and folder not in own_folders and not (folder / INTERNAL).is_dir()
 
 
+def _has_lead(path: Path) -> bool:
+    """Tell a further part of an archive whose lead is there: that stands for all. Without it the part fails by name."""
+    lead = lead_of(path)
+    return lead is not None and lead.exists()
+
+
 def _is_archive(path: Path) -> bool:
     try:
-        return archive_format(path) is not None
+        return is_cut_in_pieces((path,)) or archive_format(path) is not None
     except OSError as error:
         log.warning("%s cannot be read: %s", path, error)
         return False

@@ -86,6 +86,32 @@ def test_a_kind_may_be_chosen(kind, taken, other, source, step1):
     assert left_out(events) == dict.fromkeys(other, "other_kind")
 
 
+@pytest.mark.parametrize(
+    ("keywords", "taken"),
+    [
+        (["camille"], {"12_Camille.zip", "cards of Camille"}),
+        (["ELODIE"], {"Élodie.zip"}),
+        (["élodie", "B00"], {"Élodie.zip", "other"}),
+        (["nobody"], set()),
+        (["d"], {"12_Camille.zip", "Élodie.zip", "cards of Camille", "other"}),  # all lie in `delivered`
+    ],
+)
+def test_names_may_be_chosen_by_words(keywords, taken, source, work, step1):
+    for name in ("12_Camille.zip", "Élodie.zip"):
+        pack(source / name, files({"x.mp4": name.encode()}))
+    clip(source / "cards of Camille" / "A001.mov", 64)
+    clip(source / "other" / "B001.mov", 64)
+    clip(source / "other" / "C001.mov", 64)
+
+    _code, events = step1(*(f"--keyword={word}" for word in keywords))
+
+    assert set(endings(events)) == taken
+    assert set(left_out(events).values()) <= {"other_name"}
+    assert len(taken) + len(left_out(events)) >= 4
+    if "B00" in keywords:
+        assert set(tree(work / "other")) == {"B001.mov"}
+
+
 def test_what_is_left_out_makes_no_folder_an_item(source, work, step1):
     """The topmost folder with a clip is one item, but a clip that is left out counts as not there."""
     clip(source / "thumbnail.mov", SMALL)

@@ -6,9 +6,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from workflow_scripts.step1.archive_policy import Budget, Gate, Limits, Member, fitting_name, is_junk, safe_parts
+from workflow_scripts.step1.archive_policy import Budget, Gate, Limits, Member, safe_parts
 from workflow_scripts.step1.layout import renames, settled, single_root
 from workflow_scripts.step1.names import free_name, project_name
+from workflow_scripts.step1.portable_names import fitting_name
 from workflow_scripts.stepkit.errors import ItemError
 
 PATTERN = r"(?P<project>\d+[ _][^ _]+)(?=[ _]|$)|(?P<whole>.+)"  # the setting's default
@@ -50,6 +51,8 @@ def test_names_that_are_taken(name, parts):
         ("a\nb", "control_character"),
         ("a\x1b[31m", "control_character"),
         ("a\x85b", "control_character"),
+        ("a\u2028b", "control_character"),
+        ("a Icon\r", "control_character"),
         ("\udce9", "control_character"),
         ("d/" * 41 + "x", "too_deep"),
     ],
@@ -66,7 +69,6 @@ def test_names_that_refuse_the_archive(name, code):
     [
         (Member("a", "link", None), "link_member"),
         (Member("a", "special", None), "special_member"),
-        (Member("a", "file", 1, encrypted=True), "encrypted_archive"),
     ],
 )
 def test_kinds_that_refuse_the_archive(member, code):
@@ -107,19 +109,21 @@ def test_folders_may_be_named_often():
     ("name", "junk"),
     [
         ("__MACOSX/a/._b.mp4", True), ("a/.DS_Store", True), ("a/._clip.mp4", True), ("Thumbs.db", True),
-        ("a.mp4", False), ("MACOSX/a", False), (".hidden.mp4", False),
+        ("day/Icon\r", True), ("Icon\r", True), ("@eaDir/a.mp4", True), ("$RECYCLE.BIN/x", True),
+        ("a.mp4", False), ("MACOSX/a", False), (".hidden.mp4", False), ("Icon", False),
     ],
 )  # fmt: skip
 def test_junk_is_left_out_with_a_record(name, junk):
-    assert is_junk(PurePosixPath(name).parts) is junk
     gate = Gate(LIMITS)
     assert (gate.admit(Member(name, "file", 1)) is None) is junk
-    assert gate.skipped == ([{"name": name, "reason": "system_junk"}] if junk else [])
+    assert [entry["reason"] for entry in gate.skipped] == ["system_junk"] * junk
 
 
 def test_junk_is_no_way_around_the_policy():
     with pytest.raises(ItemError, match="leads out"):
         Gate(LIMITS).admit(Member("__MACOSX/../../x", "file", 1))
+    with pytest.raises(ItemError, match="leads out"):
+        Gate(LIMITS).admit(Member("../Icon\r", "file", 1))
 
 
 def test_entries_are_counted():
@@ -134,11 +138,31 @@ def test_entries_are_counted():
 @pytest.mark.parametrize(("packed", "free", "code"), [(10, 10**9, "archive_bomb"), (10**6, 500, "disk_full")])
 def test_bytes_are_counted_as_they_come(packed, free, code):
     budget = Budget(Limits(bytes_free=free, ratio=100, ratio_applies_from=900), packed)
-    budget.spend(400)
+    budget.of_file()(400)
     with pytest.raises(ItemError) as refused:
         for _ in range(2):
-            budget.spend(400)
+            budget.of_file()(400)
     assert refused.value.code == code
+
+
+def test_one_file_and_all_files_have_their_limit():
+    budget = Budget(Limits(bytes_free=10**9, file=1000, total=1500), 10**6)
+    spend = budget.of_file()
+    spend(1000)
+    with pytest.raises(ItemError) as refused:
+        spend(1)
+    assert (refused.value.code, "STEP1_MAX_FILE_GB" in refused.value.remedy) == ("member_too_large", True)
+    with pytest.raises(ItemError) as refused:
+        budget.of_file()(501)
+    assert (refused.value.code, "STEP1_MAX_TOTAL_GB" in refused.value.remedy) == ("archive_too_large", True)
+
+
+def test_what_nobody_stored_makes_no_bomb():
+    budget = Budget(Limits(bytes_free=10**9, ratio=100, ratio_applies_from=900), 10)
+    budget.of_file(holes=5000)(6000)
+    with pytest.raises(ItemError) as refused:
+        budget.of_file()(1)
+    assert refused.value.code == "archive_bomb"
 
 
 @pytest.mark.parametrize(
@@ -152,10 +176,63 @@ def test_long_names_are_shortened_and_stay_apart(name):
         assert short.endswith(".mp4")
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "reasons"),
+    [
+        ("day 1/clip.mp4", "day 1/clip.mp4", []),
+        ("a./b .mp4. ", "a/b .mp4", ["trailing_dot"]),
+        ("...", "_", ["trailing_dot"]),
+        ('Scene 1: "Go?".mp4', "Scene 1_ _Go__.mp4", ["forbidden_on_windows"]),
+        ("<a>|b*", "_a__b_", ["forbidden_on_windows"]),
+        ("x\u202e4pm.mov", "x4pm.mov", ["bidirectional_control"]),
+        ("\u2066", "_", ["bidirectional_control"]),
+        ("e\u0301.mp4", "é.mp4", ["unicode_form"]),
+        ("cle\u0301?.", "clé_", ["unicode_form", "forbidden_on_windows", "trailing_dot"]),
+        ("🏳️\u200d🌈.mp4", "🏳️\u200d🌈.mp4", []),
+        ("nul_.mp4", "nul_.mp4", []),
+        ("console.mp4", "console.mp4", []),
+        ("com10.mp4", "com10.mp4", []),
+        ("my~1st.mp4", "my~1st.mp4", []),
+        ("longer name~1.mp4", "longer name~1.mp4", []),
+        ("clip~12.jpeg", "clip~12.jpeg", []),
+    ],
+)  # fmt: skip
+def test_awkward_names_are_repaired_with_a_record(name, path, reasons):
+    gate = Gate(LIMITS)
+    assert str(gate.admit(Member(name, "file", 1))) == path
+    assert [(change["path"], change["reason"]) for change in gate.changed] == [(path, reason) for reason in reasons]
+
+
 def test_a_long_name_is_recorded():
     gate = Gate(LIMITS)
     path = gate.admit(Member("d/" + "n" * 256, "file", 1))
-    assert [change["path"] for change in gate.changed] == [str(path)]
+    assert [(change["path"], change["reason"]) for change in gate.changed] == [(str(path), "name_too_long")]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        *((name, "reserved_windows_name") for name in ("CON", "nul.txt", "a/Aux/b.mp4", "COM1", "lpt9.mov", "com¹.x", "CONIN$", "PRN .mp4", "nul. .", "AUX\u202e.mp4")),
+        *((name, "short_windows_name") for name in ("PROGRA~1", "a/CLIP~12.MOV", "ab~1.mp4", "x~1", "PROGRA~1.\u200e")),
+        ("/".join(["d" * 200] * 6), "path_too_long"),
+    ],
+)  # fmt: skip
+def test_names_that_windows_takes_for_something_else_refuse_the_archive(name, code):
+    with pytest.raises(ItemError) as refused:
+        Gate(LIMITS).admit(Member(name, "file", 1))
+    assert refused.value.code == code
+
+
+def test_names_that_only_the_repair_makes_one_are_kept_apart():
+    gate = Gate(LIMITS)
+    names = ["day?/a*.mp4", "day?/a?.mp4", "day*/a_.mp4", "day_/a_.mp4", "day?/a_.mp4"]
+    paths = [gate.admit(Member(name, "file", 1)) for name in names]
+    assert paths[0] == "day_/a_.mp4"
+    assert len({path.casefold() for path in paths}) == len(names)
+    assert {path.partition("/")[0] for path in (*paths[:2], paths[4])} == {"day_"}, "what lay in one folder still does"
+    assert all(path.endswith(".mp4") for path in paths)
+    with pytest.raises(ItemError, match="is there twice"):
+        gate.admit(Member("day?/A?.mp4", "file", 1))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +248,11 @@ def test_a_long_name_is_recorded():
         ("-rf.zip", "rf"),
         ("...zip", "project"),
         (".hidden.zip", "hidden"),
-        ('it\'s "so" 🎬.tar.xz', 'it\'s "so" 🎬'),
+        ("it's so 🎬.tar.xz", "it's so 🎬"),
+        ('12 "Camille": x?.zip', "12 _Camille__"),
+        ("take 1. .zip", "take 1"),
+        ("CON.zip", "CON project"),
+        ("a\u202eb.zip", "ab"),
         ("A001.mov", "A001"),
         ("a.b.c", "a.b.c"),
         ("new\nline.zip", "new line"),

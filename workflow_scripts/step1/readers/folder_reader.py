@@ -40,5 +40,5 @@ class FolderReader:
             file.copy_from(source)
         finally:
             os.close(source)
-        check_size(member, file)
+        check_size(member, file.size)
         receiver.close(file)

@@ -3,50 +3,65 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import py7zr
-from py7zr.exceptions import ArchiveError, PasswordRequired, UnsupportedCompressionMethodError
-from py7zr.io import Py7zIO, WriterFactory
+from py7zr.exceptions import UnsupportedCompressionMethodError
+from py7zr.io import NullIOFactory, Py7zIO, WriterFactory
 
 from workflow_scripts.step1.archive_policy import Member
-from workflow_scripts.step1.readers.common import DAMAGE, Receiver, check_size, damage_named
+from workflow_scripts.step1.readers.common import (
+    UNPACK,
+    Packed,
+    Receiver,
+    check_size,
+    damage_named,
+    wrong_password,
+)
+from workflow_scripts.step1.readers.sevenzip_passwords import BROKEN, DOUBT, needs_password, open_archive, unlock
 from workflow_scripts.step1.safe_folder import NewFile
+from workflow_scripts.step1.volumes import opened
 from workflow_scripts.stepkit.errors import ItemError
 
-_UNPACK = "Unpack the archive yourself and give Derush the folder."
+ArchiveFile = py7zr.py7zr.ArchiveFile
 
 
 class SevenZipReader:
     """A 7z archive."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, packed: Packed) -> None:
+        self._packed = packed
 
     def deliver(self, receiver: Receiver) -> None:
         """Walk the archive: the whole list is judged before the first byte is unpacked."""
         try:
-            with damage_named(self._path, ArchiveError, EOFError, *DAMAGE), self._path.open("rb") as raw:
-                self._deliver(py7zr.SevenZipFile(raw), receiver)
-        except PasswordRequired as error:
-            raise ItemError("encrypted_archive", f"{self._path.name} is protected by a password.", _UNPACK) from error
+            with damage_named(self._packed, *BROKEN), opened(self._packed.parts) as file:
+                self._deliver(file, receiver)
         except UnsupportedCompressionMethodError as error:
-            raise ItemError("unsupported_compression", f"{self._path.name}: {error}.", _UNPACK) from error
+            raise ItemError("unsupported_compression", f"{self._packed.path.name}: {error}.", UNPACK) from error
 
-    @staticmethod
-    def _deliver(archive: py7zr.SevenZipFile, receiver: Receiver) -> None:
-        members = [member_of(entry) for entry in archive.files]
-        wanted = {member.name: member for member in members if receiver.wants(member)}
-        if not wanted:
-            return
-        # Nothing is written there: py7zr names members by a path, and an empty folder holds no link to trip over.
-        with archive, tempfile.TemporaryDirectory() as nowhere:
-            root = PurePosixPath(Path(nowhere).as_posix())
-            by_path = {root / member.name: member for member in wanted.values()}
-            archive.extract(path=nowhere, targets=set(wanted), factory=_Files(by_path, receiver))
+    def _deliver(self, file: IO[bytes], receiver: Receiver) -> None:
+        archive, is_proven = open_archive(self._packed, file)
+        members = [(entry, member_of(entry)) for entry in archive.files]
+        wanted = [(entry, member) for entry, member in members if receiver.wants(member)]
+        locked = [entry for entry, _member in wanted if needs_password(entry)]
+        if locked and is_proven is None:
+            smallest = min(locked, key=lambda entry: entry.uncompressed)
+            archive, is_proven = unlock(self._packed, file, archive, lambda chosen: _unpacks(chosen, smallest.filename))
+        files = _Files(receiver)
+        try:
+            files.fill(archive, [member for _entry, member in wanted])
+        except UnsupportedCompressionMethodError:
+            raise
+        except BROKEN as error:
+            if is_proven is False and not files.finished and not isinstance(error, OSError):
+                raise wrong_password(self._packed, DOUBT) from error
+            raise
 
 
-def member_of(entry: py7zr.py7zr.ArchiveFile) -> Member:
+def member_of(entry: ArchiveFile) -> Member:
     """Describe an entry."""
     if entry.is_symlink or entry.is_junction:
         return Member(entry.filename, "link", None)
@@ -58,31 +73,47 @@ def member_of(entry: py7zr.py7zr.ArchiveFile) -> Member:
 
 
 class _Files(WriterFactory):
-    """Makes the file of each member when py7zr comes to its content."""
+    """Makes the file of each member when py7zr comes to its content. `finished` counts those that came out whole."""
 
-    def __init__(self, members: dict[PurePosixPath, Member], receiver: Receiver) -> None:
-        self._members = members
+    def __init__(self, receiver: Receiver) -> None:
+        self.finished = 0
+        self._members: dict[PurePosixPath, Member] = {}
         self._receiver = receiver
+
+    def fill(self, archive: py7zr.SevenZipFile, wanted: Collection[Member]) -> None:
+        """Unpack the members that are wanted."""
+        if not wanted:
+            return
+        # Nothing is written there: py7zr names members by a path, and an empty folder holds no link to trip over.
+        with archive, tempfile.TemporaryDirectory() as nowhere:
+            root = PurePosixPath(Path(nowhere).as_posix())
+            self._members = {root / member.name: member for member in wanted}
+            archive.extract(path=nowhere, targets={member.name for member in wanted}, factory=self)
 
     def create(self, filename: str) -> Py7zIO:
         member = self._members[PurePosixPath(filename)]
-        return _Sink(member, self._receiver.open(member), self._receiver)
+        return _Sink(self, member, self._receiver.open(member))
+
+    def finish(self, member: Member, file: NewFile) -> None:
+        """Take a member that py7zr is through with, its checksum right."""
+        check_size(member, file.size)
+        self._receiver.close(file)
+        self.finished += 1
 
 
 class _Sink(Py7zIO):
-    """A file as py7zr writes it: forwards only."""
+    """The file of a member as py7zr writes it: forwards only."""
 
-    def __init__(self, member: Member, file: NewFile, receiver: Receiver) -> None:
+    def __init__(self, files: _Files, member: Member, file: NewFile) -> None:
+        self._files = files
         self._member = member
         self._file = file
-        self._receiver = receiver
 
     def write(self, s: bytes | bytearray) -> int:
         return self._file.write(s)
 
     def close(self) -> None:
-        check_size(self._member, self._file)
-        self._receiver.close(self._file)
+        self._files.finish(self._member, self._file)
 
     def seekable(self) -> bool:
         return False
@@ -98,3 +129,12 @@ class _Sink(Py7zIO):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         raise NotImplementedError("written forwards only")
+
+
+def _unpacks(archive: py7zr.SevenZipFile, name: str) -> bool:
+    """Tell whether a member comes out whole. It is written nowhere."""
+    try:
+        archive.extract(targets={name}, factory=NullIOFactory())  # type: ignore[no-untyped-call]
+    except BROKEN:
+        return False
+    return True

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import tarfile
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
 
 from workflow_scripts.step1.archive_policy import Member
 from workflow_scripts.step1.formats import decompressed
-from workflow_scripts.step1.readers.common import DAMAGE, Receiver, damage_named, pump
+from workflow_scripts.step1.name_encodings import NameDecoder, decoder_for
+from workflow_scripts.step1.readers.common import DAMAGE, Packed, Receiver, blocks_of, damage_named, pump
+from workflow_scripts.step1.volumes import opened
 
 
 class _DamagedHeader(ValueError):
@@ -23,43 +27,78 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise _DamagedHeader(f"damaged header at byte {tarfile.offset}: {error}") from error
 
 
-_LIBRARY_SILENT = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
+_LIBRARY_SILENT = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined]
+"""The last is raised where the file ends: before the two empty blocks that end a tar, for then it was cut between members."""
+
+
+_MOST_NAMES = 20_000
+"""Entries among which names are looked for: enough to tell the character set."""
 
 
 class TarReader:
     """A tar archive in any of the compressions of `formats`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, packed: Packed) -> None:
+        self._packed = packed
+        self._known: NameDecoder | None = None
 
     def deliver(self, receiver: Receiver) -> None:
         """Walk the archive; members are judged as they pass."""
         with (
-            damage_named(self._path, tarfile.TarError, *DAMAGE),
-            self._path.open("rb") as raw,
+            damage_named(self._packed, tarfile.TarError, *DAMAGE),
+            opened(self._packed.parts) as raw,
             decompressed(raw) as plain,
             tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo) as archive,
         ):
             while (info := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # a stream never goes back: it needs no list
-                member = member_of(info)
+                member = member_of(info, self._decoder)
                 if receiver.wants(member):
                     stream = archive.extractfile(info)
                     assert stream is not None
-                    pump(stream, member, receiver)
+                    pump(blocks_of(stream, member), member, receiver)
             while plain.read(1 << 20):
                 pass  # what follows the last member still proves that the stream is whole (its checksum)
 
+    def _decoder(self, raw: bytes) -> NameDecoder:
+        """Return how names are read that are no UTF-8. To judge all of them together the archive is read twice."""
+        if self._known is None:
+            names = {raw, *self._foreign_names()} if self._packed.name_encoding == "auto" else {raw}
+            self._known = decoder_for(names, self._packed.name_encoding)
+        return self._known
 
-def member_of(info: tarfile.TarInfo) -> Member:
-    """Describe an entry; a name that is no UTF-8 is read as Latin-1."""
-    name = info.name.encode("utf-8", "surrogateescape")
+    def _foreign_names(self) -> Iterator[bytes]:
+        with (
+            opened(self._packed.parts) as raw,
+            decompressed(raw) as plain,
+            tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo) as archive,
+        ):
+            for info in islice(archive, _MOST_NAMES):
+                if not _is_utf8(name := _raw_name(info)):
+                    yield name
+
+
+def _raw_name(info: tarfile.TarInfo) -> bytes:
+    return info.name.encode("utf-8", "surrogateescape")
+
+
+def _is_utf8(name: bytes) -> bool:
     try:
-        text = name.decode("utf-8")
+        name.decode("utf-8")
     except UnicodeDecodeError:
-        text = name.decode("latin-1")
+        return False
+    return True
+
+
+def member_of(info: tarfile.TarInfo, decoder_of: Callable[[bytes], NameDecoder] | None = None) -> Member:
+    """Describe an entry. `decoder_of` is asked for a name that is no UTF-8."""
+    raw = _raw_name(info)
+    decoder = NameDecoder(None) if decoder_of is None or _is_utf8(raw) else decoder_of(raw)
+    name = decoder(raw)
     if info.issym() or info.islnk():
-        return Member(text, "link", None)
+        return Member(name, "link", None)
     if info.isdir():
-        return Member(text, "folder", None)
-    return Member(text, "file" if info.isreg() else "special", info.size)
+        return Member(name, "folder", None)
+    stored: Any = info.sparse
+    holes = info.size - sum(length for _at, length in stored) if stored else 0
+    return Member(name, "file" if info.isreg() else "special", info.size, holes=holes, encoding=decoder.legacy)
