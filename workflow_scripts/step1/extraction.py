@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,10 +21,6 @@ from workflow_scripts.step1.nesting import unpack_nested
 from workflow_scripts.step1.passwords import Passwords, known
 from workflow_scripts.step1.readers.common import Packed, Reader, later_part
 from workflow_scripts.step1.readers.folder_reader import FolderReader
-from workflow_scripts.step1.readers.rar_reader import RarReader
-from workflow_scripts.step1.readers.sevenzip_reader import SevenZipReader
-from workflow_scripts.step1.readers.tar_reader import TarReader
-from workflow_scripts.step1.readers.zip_reader import ZipReader
 from workflow_scripts.step1.registry import SCHEMA, Identity, content_sha256
 from workflow_scripts.step1.safe_folder import SafeFolder
 from workflow_scripts.step1.sources import Source, is_video
@@ -33,9 +30,13 @@ from workflow_scripts.stepkit.errors import ItemError
 DISK_RESERVE = 256 << 20
 """Bytes of the disk that extraction leaves alone: logs, records and other programs need some."""
 
-_READERS: dict[str, Callable[[Packed], Reader]] = {
-    "zip": ZipReader, "tar": TarReader, "7z": SevenZipReader, "rar": RarReader,
-}  # fmt: skip
+_READERS = {
+    "zip": ("zip_reader", "ZipReader"),
+    "tar": ("tar_reader", "TarReader"),
+    "7z": ("sevenzip_reader", "SevenZipReader"),
+    "rar": ("rar_reader", "RarReader"),
+}
+"""Module and class that read each kind: loaded, with their libraries, when the first archive of their kind comes."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ def reader_of(source: Source, terms: Terms) -> Reader:
         raise later_part(path, lead)
     kind = archive_format(path)
     if kind is not None:
-        return _READERS[kind](Packed(path, source.files, terms.passwords.of(path.name), terms.name_encoding))
+        packed = Packed(path, source.files, terms.passwords.of(path.name), terms.name_encoding)
+        module, name = _READERS[kind]
+        reader: Reader = getattr(import_module(f"workflow_scripts.step1.readers.{module}"), name)(packed)
+        return reader
     if is_video(path):
         return FolderReader(path.parent, source.files)
     raise ItemError("not_an_archive", f"{path.name} is no archive that can be read.", "Give a zip, tar, 7z or rar file, a video, or a folder of videos.")  # fmt: skip

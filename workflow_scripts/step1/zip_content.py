@@ -20,7 +20,7 @@ AES_METHOD = 99
 _SIZES_FOLLOW = 0x8
 _BEYOND = 0x20 | 0x40 | 0x2000
 """Flags of patches, of PKWARE's own strong encryption, and of a list that is encrypted."""
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _BLOCK64 = 1 << 10
 """How much Deflate64 is unpacked at a time: its library has no limit on what comes out, and a byte can become 29 KB."""
 

@@ -15,7 +15,7 @@ from workflow_scripts.step1.safe_folder import NewFile
 from workflow_scripts.step1.volumes import is_cut_in_pieces, next_part
 from workflow_scripts.stepkit.errors import ItemError
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 UNPACK = "Unpack it yourself and give Derush the folder."
 _REMEDY = "Copy or download the archive again; if that does not help, ask for it to be packed anew."
 
