@@ -40,6 +40,7 @@ class Entry:
 
 COMMANDS = {
     "run": Entry("run", "Take material through the steps: what is done already and unchanged is left as it is."),
+    "watch": Entry("watch", "Start a run for what is in folders, and for whatever comes to them once it is whole."),
     "plan": Entry("plan", "Choose the workflow that fits a request, and print the plan it makes."),
     "status": Entry("executions", "Show how far a run is, the time left, what failed and what to do about it."),
     "history": Entry("history", "List the runs, newest first."),
