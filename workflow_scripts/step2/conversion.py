@@ -6,75 +6,150 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 from workflow_scripts.step2.commands import DECODED_LIST, encode_command, remux_command
-from workflow_scripts.step2.facts import Made
-from workflow_scripts.step2.ffmpeg_run import decoded_stamps, run_ffmpeg
-from workflow_scripts.step2.frame_map import FrameMap, missing_from
+from workflow_scripts.step2.damage import losses
+from workflow_scripts.step2.encoders import SOFTWARE, Choice, coding
+from workflow_scripts.step2.ffmpeg_run import OnFrame, decoded_stamps, filters_of, run_ffmpeg
 from workflow_scripts.step2.mp4_layout import is_fast_start_mp4
-from workflow_scripts.step2.plan import Plan, cautions, plan_for
-from workflow_scripts.step2.probe import Probe, probe
-from workflow_scripts.step2.verify import verify
+from workflow_scripts.step2.plan import Plan, cautions, encoding_plan, is_hdr, sound_end, untouched_plan
+from workflow_scripts.step2.probe import Probe
+from workflow_scripts.step2.verify import WantedSound, verify
 from workflow_scripts.stepkit.errors import ItemError
 from workflow_scripts.stepkit.files import sha256_of
+from workflow_scripts.stepkit.frame_map import FrameMap
+
+_PROXY = "proxy.mp4"
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """What makes proxies: the ffmpeg to use and the settings of x264."""
+class Way:
+    """How proxies are to be made. `encoder` is asked only when something has to be encoded."""
 
     binary: Path
     preset: str
     crf: int
+    speed_up_film: bool
+    encoder: Callable[[], Choice]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A proxy that was verified; `encoder` is None where nothing was encoded."""
+
+    path: Path
+    sha256: str
+    has_audio: bool
+    encoder: str | None
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A verified proxy in the private folder, and all that is known of it."""
+    """A verified proxy in the private folder, and all that is known of it.
 
-    probe: Probe
+    `warnings` are about the original and stay with it; `notes` are about this machine.
+    """
+
     plan: Plan
     made: Made
     frame_map: FrameMap
-    warnings: list[tuple[str, str]]
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
 
-def convert(
-    source: Path, sha256: str, folder: Path, encoder: Encoder, on_frame: Callable[[int, int], None]
-) -> Converted:
-    """Make the proxy of `source` in `folder`. `on_frame` gets frames done and frames in all.
+OnFrames = Callable[[int, int, str], None]
+"""Called with the frames done, the frames in all, and how fast."""
+
+
+def convert(source: Path, sha256: str, seen: Probe, folder: Path, way: Way, on_frames: OnFrames) -> Converted:
+    """Make the proxy of `source`, whose sha256 and facts are known, in `folder`.
 
     Raises ItemError when nothing of the source can be used, or the result is not what it has to be.
     """
-    seen = probe(source)
-    plan = plan_for(seen, is_fast_start_mp4=is_fast_start_mp4(source))
-    target = folder / "proxy.mp4"
-    pts = _make(source, target, seen, plan, encoder, lambda done: on_frame(done, plan.frames))
-    has_audio = verify(target, plan)
-    made = Made(target, sha256 if plan.method == "linked" else sha256_of(target), has_audio)
-    frame_map = FrameMap(seen.video.time_base, seen.pts[0], pts, plan.frames)
-    warnings = [*seen.warnings, *_losses(seen.pts, pts), *(cautions(seen) if plan.method == "encoded" else [])]
-    return Converted(seen, plan, made, frame_map, warnings)
+    plan = untouched_plan(seen, is_fast_start_mp4=is_fast_start_mp4(source))
+    if plan is None:
+        return _encoded(source, seen, folder, way, on_frames)
+    try:
+        return _untouched(source, sha256, seen, plan, folder, way, on_frames)
+    except ItemError as error:  # it only looks like a proxy: what can be decoded of it is encoded
+        (folder / _PROXY).unlink(missing_ok=True)
+        converted = _encoded(source, seen, folder, way, on_frames)
+        return replace(
+            converted,
+            warnings=[
+                ("cannot_stay", f"It was encoded, though it looks like a proxy: {error.message}"),
+                *converted.warnings,
+            ],
+        )
 
 
-def _make(
-    source: Path, target: Path, seen: Probe, plan: Plan, encoder: Encoder, on_frame: Callable[[int], None]
-) -> list[int]:
-    """Make the proxy by the planned method; returns the PTS of the original's frames that it could show."""
+def _untouched(
+    source: Path, sha256: str, seen: Probe, plan: Plan, folder: Path, way: Way, on_frames: OnFrames
+) -> Converted:
+    """Leave the streams as they are: a second name for the file, or another container."""
+    target = folder / _PROXY
     if plan.method == "linked":
         _link(source, target)
-        return seen.pts
-    if plan.method == "remuxed":
-        run_ffmpeg(remux_command(encoder.binary, source, target, seen), target.parent, on_frame)
-        return seen.pts
-    command = encode_command(encoder.binary, source, target, seen, plan, encoder.preset, encoder.crf)
-    run_ffmpeg(command, target.parent, on_frame)
-    decoded = decoded_stamps(target.parent / DECODED_LIST)
+    else:
+        run_ffmpeg(remux_command(way.binary, source, target, seen), folder, _counting(plan, on_frames))
+    verify(target, plan, _wanted_sound(seen, plan, margin=Fraction(0)))  # the same packets end at the same time
+    made = Made(target, sha256 if plan.method == "linked" else sha256_of(target), seen.audio is not None, None)
+    return Converted(plan, made, _frame_map(seen, plan, seen.pts))
+
+
+def _encoded(source: Path, seen: Probe, folder: Path, way: Way, on_frames: OnFrames) -> Converted:
+    """Encode, by the chosen encoder; where that fails on this video, by x264."""
+    filters = filters_of(way.binary) if way.speed_up_film or is_hdr(seen.video) else frozenset()
+    plan = encoding_plan(seen, speed_up_film=way.speed_up_film, filters=filters)
+    choice = way.encoder()
+    chosen, notes = choice.name, [("encoder_not_here", choice.note)] if choice.note else []
+    while True:
+        try:
+            decoded, lost = _encode(source, seen, plan, chosen, folder, way, on_frames)
+            break
+        except ItemError as error:
+            if chosen == SOFTWARE:
+                raise
+            notes.append(("encoder_failed", f"{chosen} failed on this video, {SOFTWARE} is used: {error.message}"))
+            chosen = SOFTWARE
+    target = folder / _PROXY
+    made = Made(target, sha256_of(target), seen.audio is not None, chosen)
+    warnings = [*seen.warnings, *lost, *cautions(seen, plan)]
+    return Converted(plan, made, _frame_map(seen, plan, decoded), warnings, notes)
+
+
+def _encode(
+    source: Path, seen: Probe, plan: Plan, encoder: str, folder: Path, way: Way, on_frames: OnFrames
+) -> tuple[list[int], list[tuple[str, str]]]:
+    """Encode and verify; returns the PTS of the original's frames that were decoded, and what is lost."""
+    target = folder / _PROXY
+    command = encode_command(way.binary, source, target, seen, plan, coding(encoder, way.preset, way.crf))
+    said = run_ffmpeg(command, folder, _counting(plan, on_frames))
+    decoded = decoded_stamps(folder / DECODED_LIST)
     if not decoded:
         raise ItemError("damaged_source", f"Not one frame of {source.name} can be decoded.", "Copy the file again.")
-    return decoded
+    if not seen.has_pts:  # they are counted from the first one
+        decoded = [stamp - decoded[0] + seen.pts[0] for stamp in decoded]
+    lost = losses(way.binary, source, seen, decoded, said)
+    margin = None if seen.audio is None or seen.warnings or lost else seen.audio.packet
+    verify(target, plan, _wanted_sound(seen, plan, margin))
+    return decoded, lost
+
+
+def _counting(plan: Plan, on_frames: OnFrames) -> OnFrame:
+    return lambda done, pace: on_frames(done, plan.frames, pace)
+
+
+def _wanted_sound(seen: Probe, plan: Plan, margin: Fraction | None) -> WantedSound | None:
+    end = sound_end(seen, plan)
+    return None if end is None else WantedSound(end, margin)
+
+
+def _frame_map(seen: Probe, plan: Plan, pts: list[int]) -> FrameMap:
+    return FrameMap(seen.video.time_base, seen.pts[0], pts, plan.frames, plan.rate)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -85,16 +160,3 @@ def _link(source: Path, target: Path) -> None:
         if error.errno not in (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK):
             raise
         shutil.copyfile(source, target)
-
-
-def _losses(expected: list[int], decoded: list[int]) -> list[tuple[str, str]]:
-    """Say how many frames the file holds that could not be decoded: their neighbours stand in for them."""
-    lost = missing_from(expected, decoded)
-    if lost == 0:
-        return []
-    return [
-        (
-            "damaged_source",
-            f"{lost} of {len(expected)} frames cannot be decoded; the frame before each is shown instead.",
-        )
-    ]

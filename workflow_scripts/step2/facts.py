@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
-from workflow_scripts.step2.frame_map import PROXY_RATE, FrameMap
-from workflow_scripts.step2.plan import Plan
-from workflow_scripts.step2.probe import AudioFacts, Probe, VideoFacts
+from workflow_scripts.step2.conversion import Converted
+from workflow_scripts.step2.probe import Probe, VideoFacts
+from workflow_scripts.step2.sound import AudioFacts
+from workflow_scripts.stepkit.timebase import PROXY_RATE
 
 SCHEMA = "derush.source/1"
 
@@ -24,34 +24,19 @@ class Origin:
     sha256: str
 
 
-@dataclass(frozen=True)
-class Made:
-    """A proxy that was verified."""
-
-    path: Path
-    sha256: str
-    has_audio: bool
-
-
-def source_facts(
-    origin: Origin,
-    probe: Probe,
-    plan: Plan,
-    made: Made,
-    name: str,
-    frame_map: FrameMap,
-    warnings: Sequence[tuple[str, str]],
-) -> dict[str, Any]:
+def source_facts(origin: Origin, probe: Probe, name: str, converted: Converted) -> dict[str, Any]:
     """Return the whole document; `name` is the proxy's file name."""
+    plan, made = converted.plan, converted.made
     return {
         "schema": SCHEMA,
         "original": _original(origin, probe),
         "proxy": {
-            "name": name, "frames": plan.frames, "width": plan.width, "height": plan.height, "fps": PROXY_RATE,
+            "name": name, "frames": plan.frames, "width": plan.width, "height": plan.height, "fps": int(PROXY_RATE),
             "has_audio": made.has_audio, "bytes": made.path.stat().st_size, "sha256": made.sha256, "method": plan.method,
+            "encoder": made.encoder, "treatment": list(plan.treatment),
         },
-        "frame_map": frame_map.to_json(),
-        "warnings": [{"code": code, "message": message} for code, message in warnings],
+        "frame_map": converted.frame_map.to_json(),
+        "warnings": [{"code": code, "message": message} for code, message in converted.warnings],
     }  # fmt: skip
 
 
@@ -66,6 +51,7 @@ def _original(origin: Origin, probe: Probe) -> dict[str, Any]:
         "frames": len(probe.pts),
         "start_timecode": probe.start_timecode,
         "drop_frame": probe.drop_frame,
+        "timecode_rate": rational(probe.timecode_rate) if probe.timecode_rate else None,
         "video": _video(probe.video),
         "audio": _audio(probe.audio),
         "streams": probe.streams,
@@ -85,6 +71,8 @@ def _video(video: VideoFacts) -> dict[str, Any]:
         "sample_aspect_ratio": rational(video.sample_aspect_ratio),
         "pixel_format": video.pixel_format,
         "interlaced": video.interlaced,
+        "field_order": video.field_order,
+        "alpha": video.has_alpha,
         "color": video.color,
     }
 
@@ -93,7 +81,8 @@ def _audio(audio: AudioFacts | None) -> dict[str, Any] | None:
     if audio is None:
         return None
     return {
-        "codec": audio.codec, "rate": audio.rate, "channels": audio.channels,
+        "tracks": list(audio.tracks), "codec": audio.codec, "rate": audio.rate, "channels": audio.channels,
+        "layout": audio.layout,
         "start": rational(audio.start), "duration": rational(audio.duration),
     }  # fmt: skip
 

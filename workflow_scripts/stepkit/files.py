@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 BLOCK = 1 << 20
 
 
-def sha256_of(path: Path) -> str:
-    """Return a file's sha256 in hexadecimal, read in blocks of 1 MiB."""
+def sha256_of(path: Path, on_bytes: Callable[[int], object] | None = None) -> str:
+    """Return a file's sha256 in hexadecimal, read in blocks of 1 MiB; `on_bytes` gets how much was read so far."""
     digest = hashlib.sha256()
+    done = 0
     with path.open("rb") as stream:
         while block := stream.read(BLOCK):
             digest.update(block)
+            done += len(block)
+            if on_bytes:
+                on_bytes(done)
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,8 +74,11 @@ class Record:
             yield known
             write_json(self._path, known)
 
-    def fingerprint(self, path: Path) -> str:
-        """Return a file's sha256; it is read again only when its size or modification time changed."""
+    def fingerprint(self, path: Path, on_bytes: Callable[[int], object] | None = None) -> str:
+        """Return a file's sha256; it is read again only when its size or modification time changed.
+
+        `on_bytes` gets how much was read so far.
+        """
         name, status = self.relative(path), path.stat()
         seen = [status.st_size, status.st_mtime_ns]
         known = self.read()
@@ -86,7 +89,7 @@ class Record:
         remembered = known["fingerprints"].get(name)
         if remembered and remembered[:2] == seen:
             return str(remembered[2])
-        sha256 = sha256_of(path)
+        sha256 = sha256_of(path, on_bytes)
         with self.change() as changing:
             changing["fingerprints"][name] = [*seen, sha256]
         return sha256

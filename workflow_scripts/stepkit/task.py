@@ -127,14 +127,15 @@ class Task:
         return self.status != "done"
 
     @contextmanager
-    def output(self, kind: str, final: Path) -> Iterator[Path]:
+    def output(self, kind: str, final: Path, sha256: str | None = None) -> Iterator[Path]:
         """Give a temporary path to write an artefact to; on leaving it is flushed, hashed and put in its place.
 
-        Nothing is left of it when the block raises. The artefact is recorded when the item ends well.
+        `sha256`, where it is known already, spares reading it again. Nothing is left of it when the block raises. The
+        artefact is recorded when the item ends well.
         """
         temporary = self.scratch / f"output{next(self._numbers)}{final.suffix}"
         yield temporary
-        sha256 = sha256_of(temporary)
+        sha256 = sha256 or sha256_of(temporary)
         publish(temporary, final)
         status = final.stat()
         below = final.relative_to(self.project.path) if final.is_relative_to(self.project.path) else final

@@ -7,10 +7,10 @@ from fractions import Fraction
 
 import pytest
 
-from workflow_scripts.step2.frame_map import (
+from workflow_scripts.step2.stamps import missing_from
+from workflow_scripts.stepkit.frame_map import (
     FrameMap,
     from_runs,
-    missing_from,
     proxy_frame_count,
     simplest_between,
     to_runs,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.steps.step2.clips import numbers_in, times_at, write_clip
+from tests.steps.step2.clips import ffmpeg, numbers_in, times_at, write_clip
 from tests.steps.step2.conftest import endings, facts_of
 from workflow_scripts.step2.mp4_layout import is_fast_start_mp4
 from workflow_scripts.stepkit.media import decode_audio
@@ -153,10 +152,6 @@ def test_sound_stays_with_its_picture(name, picture_from, sound_from, onset, rat
     assert abs(heard - float(onset - picture_from)) < 0.010
 
 
-def ffmpeg(*arguments: str) -> None:
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True, timeout=60)
-
-
 def test_rotation_pixel_shape_and_odd_sizes(project, step2):
     plain = write_clip(project.parent / "plain.mp4", *FILM)
     ffmpeg("-display_rotation:v:0", "90", "-i", str(plain), "-c", "copy", str(project / "turned.mp4"))
@@ -203,21 +198,6 @@ def test_full_range_becomes_limited(name, codec, project, step2):
 
 def luma(frame: av.VideoFrame) -> np.ndarray:
     return frame.to_ndarray()[: frame.height]
-
-
-def test_fields_become_frames(project, step2):
-    plain = write_clip(project.parent / "plain.mp4", *NATIVE)
-    ffmpeg("-i", str(plain), "-vf", "setfield=tff", "-flags", "+ilme+ildct", "-x264opts", "tff=1", "-c:v", "libx264", str(project / "fields.mp4"))  # fmt: skip
-    plain.unlink()
-
-    step2()
-
-    facts = facts_of(project, "fields")
-    assert facts["original"]["video"]["interlaced"]
-    assert facts["proxy"]["method"] == "encoded"
-    assert numbers_in(project / "docs" / "fields.mp4") == list(range(50))
-    with av.open(str(project / "docs" / "fields.mp4")) as container:
-        assert not any(frame.interlaced_frame for frame in container.decode(video=0))
 
 
 @pytest.mark.parametrize(("timecode", "drop"), [("10:00:00:00", False), ("01:00:00;02", True)])

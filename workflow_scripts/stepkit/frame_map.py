@@ -1,11 +1,13 @@
 """Which original frame a proxy frame shows, and back: exact, compact, pure.
 
-The rule `at_middle`: proxy frame n covers the time from n/25 s to (n+1)/25 s after the original's first frame, and shows
-the original frame that is on the screen just before the middle of that time, (n+½)/25 s; a frame that begins exactly
-there belongs to the next proxy frame. It follows that an original frame at time t is shown from proxy frame floor(25·t + ½) on, until the next one is:
-this is what ffmpeg's filter `fps=25:round=near:start_time=0` does (libavfilter/vf_fps.c: each time stamp is rescaled
-to output frames with AV_ROUND_NEAR_INF, the last frame due wins). No frame is shown earlier or later than half a proxy
-frame, and the duration stays.
+The rule `at_middle`: proxy frame n stands for the original's time from n/rate s to (n+1)/rate s after its first frame, and
+shows the original frame that is on the screen just before the middle of that time, (n+½)/rate s; a frame that begins
+exactly there belongs to the next proxy frame. It follows that an original frame at time t is shown from proxy frame
+floor(rate·t + ½) on, until the next one is: this is what ffmpeg's filter `fps=rate:round=near:start_time=0` does
+(libavfilter/vf_fps.c: each time stamp is rescaled to output frames with AV_ROUND_NEAR_INF, the last frame due wins).
+
+`rate` is 25 where the duration stays: no frame is shown earlier or later than half a proxy frame. It is the original's
+own, 24 or 24000/1001, where a film is sped up to 25: then each of its frames is one proxy frame.
 
 Stored, the original's presentation time stamps (PTS, in units of `time_base`) are runs [count, first_pts, num, den]:
 frame k of a run is at first_pts + floor(k·num/den + ½). A constant rate is one run, also where a container rounds its
@@ -14,7 +16,7 @@ time stamps (23.976 fps in milliseconds); a variable rate takes as many as it ha
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,25 +24,31 @@ from functools import cached_property
 from math import floor
 from typing import Any
 
+from workflow_scripts.stepkit.timebase import PROXY_RATE
+
 RULE = "at_middle"
-PROXY_RATE = 25
 
 Run = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class FrameMap:
-    """The map of one video. `pts` are the original's frames in order, `zero` is the PTS at which proxy frame 0 begins."""
+    """The map of one video.
+
+    `pts` are the original's frames in order, `zero` is the PTS at which proxy frame 0 begins, `rate` is how many proxy
+    frames a second of the original becomes.
+    """
 
     time_base: Fraction
     zero: int
     pts: Sequence[int]
     proxy_frames: int
+    rate: Fraction = PROXY_RATE
 
     @cached_property
     def due(self) -> list[int]:
         """The proxy frame from which each original frame is shown."""
-        scale = PROXY_RATE * self.time_base
+        scale = self.rate * self.time_base
         double, under = 2 * scale.numerator, 2 * scale.denominator
         return [(double * (pts - self.zero) + scale.denominator) // under for pts in self.pts]
 
@@ -63,14 +71,14 @@ class FrameMap:
 
     def proxy_frame_at(self, pts: int) -> int:
         """Return the proxy frame in whose time an original's PTS lies; a time outside gives the nearest end."""
-        frame = floor((pts - self.zero) * self.time_base * PROXY_RATE)
+        frame = floor((pts - self.zero) * self.time_base * self.rate)
         return min(max(frame, 0), self.proxy_frames - 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the map as it stands in `<stem>_source.json`."""
         return {
             "rule": RULE,
-            "rate": f"{PROXY_RATE}/1",
+            "rate": f"{self.rate.numerator}/{self.rate.denominator}",
             "proxy_frames": self.proxy_frames,
             "time_base": f"{self.time_base.numerator}/{self.time_base.denominator}",
             "zero_pts": self.zero,
@@ -85,13 +93,14 @@ class FrameMap:
             raise ValueError(f"unknown frame map rule {value['rule']!r}")
         runs = [(int(count), int(first), int(num), int(den)) for count, first, num, den in value["runs"]]
         return cls(
-            Fraction(value["time_base"]), int(value["zero_pts"]), list(from_runs(runs)), int(value["proxy_frames"])
-        )
+            Fraction(value["time_base"]), int(value["zero_pts"]), list(from_runs(runs)), int(value["proxy_frames"]),
+            Fraction(value["rate"]),
+        )  # fmt: skip
 
 
-def proxy_frame_count(first_pts: int, end_pts: int, time_base: Fraction) -> int:
+def proxy_frame_count(first_pts: int, end_pts: int, time_base: Fraction, rate: Fraction = PROXY_RATE) -> int:
     """Return how many proxy frames keep the duration from `first_pts` to `end_pts`: rounded half up, at least 1."""
-    return max(1, floor((end_pts - first_pts) * time_base * PROXY_RATE + Fraction(1, 2)))
+    return max(1, floor((end_pts - first_pts) * time_base * rate + Fraction(1, 2)))
 
 
 def from_runs(runs: Sequence[Run]) -> Iterator[int]:
@@ -145,19 +154,3 @@ def simplest_between(low: Fraction, high: Fraction) -> Fraction:
     if low == whole:
         return whole + Fraction(1, floor(1 / (high - whole)) + 1)
     return whole + 1 / simplest_between(1 / (high - whole), 1 / (low - whole))
-
-
-def has_step(pts: Sequence[int], step: Fraction) -> bool:
-    """Tell whether ascending PTS are one run of this step, give or take one unit of the time base for rounding."""
-    first = pts[0] if pts else 0
-    return all(abs(stamp - first - k * step) <= 1 for k, stamp in enumerate(pts))
-
-
-def missing_from(expected: Sequence[int], decoded: Sequence[int]) -> int:
-    """Count the expected PTS that no decoded frame has. Both ascend."""
-    return sum(1 for pts in expected if not _contains(decoded, pts))
-
-
-def _contains(ascending: Sequence[int], value: int) -> bool:
-    index = bisect_left(ascending, value)
-    return index < len(ascending) and ascending[index] == value
