@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
+import zipfile
 import zlib
 
 import pytest
@@ -42,6 +44,40 @@ def test_zip64_comes_out(source, work, step1):
     assert step1()[0] == 0
 
     assert tree(work / "x") == {"a.mp4": CLIP, "b.mp4": CLIP}
+
+
+class _Pipe(io.RawIOBase):
+    """A stream that cannot go back: what is written to it has its sizes behind each member."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def writable(self):
+        return True
+
+    def write(self, block):
+        self.written += block
+        return len(block)
+
+
+def test_what_java_writes_comes_out(source, work, step1):
+    """A jar: its mark in the first member's extra field, sizes behind the members, no system, no modes."""
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, body, extra in (
+            ("META-INF/", b"", b"\xfe\xca\0\0"), ("META-INF/MANIFEST.MF", b"Manifest-Version: 1.0\r\n", b""), ("a.mp4", CLIP, b""),
+        ):  # fmt: skip
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr, info.extra = 0, 0, extra
+            info.compress_type = zipfile.ZIP_STORED if name.endswith("/") else zipfile.ZIP_DEFLATED
+            archive.writestr(info, body)
+            info.external_attr = 0  # writestr puts a mode in
+    assert struct.unpack_from("<H", pipe.written, 6)[0] & 0x8, "sizes stand behind"
+    (source / "x.zip").write_bytes(pipe.written)
+
+    assert step1()[0] == 0
+
+    assert tree(work / "x") == {"META-INF/MANIFEST.MF": b"Manifest-Version: 1.0\r\n", "a.mp4": CLIP}
 
 
 def test_macos_above_4_gib_is_read(tmp_path):
