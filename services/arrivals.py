@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from config.catalog import steps
 from config.settings import Settings
@@ -22,10 +22,18 @@ _TOGETHER = 1.0
 _REMEDY = "Its message stands above; mend that and watch again."
 
 
-def arrivals(places: Sequence[Path], settings: Settings, options: Options) -> Generator[list[Path], None, None]:
-    """Yield what is in the places, then what comes to them once it is whole: paths of archives, clips, folders of clips.
+class Arrived(NamedTuple):
+    """What was found at one look: paths of archives, clips and folders of clips; and, in sentences, what is left out."""
 
-    It goes on until the generator is closed. Raises CommandFailed when the script that watches ends by itself.
+    paths: list[Path]
+    left_out: list[str]
+
+
+def arrivals(places: Sequence[Path], settings: Settings, options: Options) -> Generator[Arrived, None, None]:
+    """Yield what is in the places, then what comes to them once it is whole.
+
+    Each archive, clip and folder that lies in a place is one of its own. It goes on until the generator is closed.
+    Raises CommandFailed when the script that watches ends by itself.
     """
     step = steps()["STEP1"]
     environment = environments(settings)[step.environment]
@@ -37,8 +45,10 @@ def arrivals(places: Sequence[Path], settings: Settings, options: Options) -> Ge
         lines = _lines(child.process.stdout)
         while batch := _batch(lines):
             found = [json.loads(line) for line in batch]
-            if paths := [Path(entry["path"]) for entry in found if "skipped" not in entry]:
-                yield paths
+            yield Arrived(
+                [Path(entry["path"]) for entry in found if "skipped" not in entry],
+                [f"{Path(entry['path']).name}: {entry['skipped']['message']}" for entry in found if "skipped" in entry],
+            )
         raise CommandFailed(command, child.process.wait(), "(its messages stand above)", _REMEDY)
     finally:
         child.stop()

@@ -28,6 +28,7 @@ WHY = {
     "other_kind": "of another kind",
     "other_name": "of another name",
     "still_arriving": "still being written",
+    "part_of_another": "parts of archives that are taken in",
 }
 """Why a delivered file is left out, by the code that STEP1 gives."""
 

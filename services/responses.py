@@ -141,7 +141,7 @@ class PreviewInput(_Response):
 
 
 class LeftOutInput(_Response):
-    """Something delivered that is not taken in; why, as a code (too_small, other_kind, other_name, still_arriving) and a sentence."""
+    """Something delivered that is not taken in; why, as a code (too_small, other_kind, other_name, still_arriving, part_of_another) and a sentence."""
 
     path: str
     form: str

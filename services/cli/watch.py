@@ -39,6 +39,8 @@ def watch(
 ) -> int:
     """Start a run for what is in folders, and for whatever comes to them once it is whole, until Ctrl-C.
 
+    Each archive, clip and folder that lies in such a folder is a delivery of its own.
+
     Runs go on in the background, one after the other as MAX_CONCURRENT_RUNS allows: `derush status --watch` follows them.
     What is still being copied is left alone until it is whole; what was taken in before costs a look.
     """
@@ -50,7 +52,11 @@ def watch(
     signal.signal(signal.SIGTERM, _as_ctrl_c)
     to_person.print(f"Watching {', '.join(map(str, places))}. Ctrl-C ends it; runs go on.", soft_wrap=True)
     with suppress(KeyboardInterrupt), closing(arrivals(places, settings, options)) as coming:
-        for paths in coming:
+        for paths, left_out in coming:
+            for said in left_out:
+                to_person.print(f"{datetime.now():%H:%M} {said}", soft_wrap=True)
+            if not paths:
+                continue
             names = ", ".join(path.name for path in paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
             try:
                 run = launch(store, settings, plan_for(paths, workflow, chosen), options).run

@@ -56,6 +56,7 @@ def test_what_comes_is_taken_in_and_runs_outlive_the_watch(
     assert watch.wait(30) == 0
     wait_until(lambda: [run["status"] for run in runs(variables)] == ["succeeded"] * 2, 60, "the runs' ends")
     assert not (projects / "nobody").exists()
+    assert "nobody.zip: left out" in said.read_text()
     for run in runs(variables):
         assert run["execution_id"] in said.read_text()
 

@@ -42,6 +42,14 @@ def is_arriving(path: Path) -> bool:
     return (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or after.st_size == 0
 
 
+def unchanged_for(path: Path) -> float:
+    """Return the seconds since the last change of a file; 0 for one that cannot be looked at."""
+    try:
+        return _age(path.stat())
+    except OSError:
+        return 0.0
+
+
 def _age(status: os.stat_result) -> float:
     """Return the seconds since the last change; none for a time in the future. A copy may bring an old time of its own."""
     return max(0.0, time.time() - max(status.st_mtime, status.st_ctime))

@@ -18,11 +18,11 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in pla
 from config.settings import Settings
 from workflow_scripts.step1.extraction import Extracted, Terms, extract, hashed_beside, terms_of
 from workflow_scripts.step1.finding import Lookout, places_of, wanted
-from workflow_scripts.step1.names import project_name
+from workflow_scripts.step1.names import is_named_archive, project_name
 from workflow_scripts.step1.passwords import ask, readable
 from workflow_scripts.step1.publication import publish, restore
 from workflow_scripts.step1.registry import Identity, Registry, content_sha256, identify
-from workflow_scripts.step1.sources import KINDS, Source, is_video, source_at
+from workflow_scripts.step1.sources import KINDS, Source, is_video, passed_over, source_at
 from workflow_scripts.stepkit import Item, ItemError, PrerequisiteMissing, Project, Step, Task, step_parser
 from workflow_scripts.stepkit.prerequisites import folder
 
@@ -115,6 +115,11 @@ def bring(step: Step, task: Task, registry: Registry) -> None:
         return
     elif (project := registry.project_of(sha256)) and not task.force:
         task.settle("up_to_date", f"extracted already as {project.name}")
+        named = project_name(source.path, step.settings.step1_project_pattern)
+        if not project.name.startswith(named):
+            task.warning(
+                "same_content", f"It is, byte for byte, what became {project.name}: no project {named} is made."
+            )
     elif step.dry_run:
         task.settle("skipped", "would be extracted")
     else:
@@ -140,6 +145,8 @@ def extract_to_project(
     task.metrics["files"] = len(extracted.members)
     task.metrics["bytes"] = sum(member["bytes"] for member in extracted.members)
     warn(task, extracted)
+    if source.form == "folder":
+        warn_of_others(task, source.path)
     with registry.locked():
         project = registry.project_of(sha256)
         if project is None:
@@ -167,8 +174,14 @@ def extract_asking(step: Step, task: Task, source: Source, identity: Identity, t
 
 def warn(task: Task, extracted: Extracted) -> None:
     """Say what a person may not expect of the project."""
-    if not any(is_video(Path(str(member["path"]))) for member in extracted.members):
-        task.warning("no_video", "The archive holds no video: the later steps have nothing to do for it.")
+    paths = [Path(str(member["path"])) for member in extracted.members]
+    if not any(map(is_video, paths)):
+        nested = [path.name for path in paths if is_named_archive(path.name)]
+        task.warning(
+            "no_video", f"The archive holds no video, but {', '.join(nested[:3])}: STEP1_NESTED=true unpacks archives in "
+            "archives; set it, and run again with --force." if nested else
+            "The archive holds no video: the later steps have nothing to do for it.",
+        )  # fmt: skip
     for left in extracted.skipped:
         if left["reason"] != "system_junk":
             task.warning("left_out", f"{left['name']} was left out ({left['reason']}): rename it and run again.")
@@ -182,6 +195,13 @@ def warn(task: Task, extracted: Extracted) -> None:
             "names_guessed", f"The archive does not say how its names are written: they were read as {encoding}. "
             "If they look wrong, set STEP1_NAME_ENCODING, remove the project and run again.",
         )  # fmt: skip
+
+
+def warn_of_others(task: Task, folder: Path) -> None:
+    """Say which files beside a folder's clips are not taken in: sound recorded apart, camera reports, notes."""
+    if others := [path.name for path in passed_over(folder)]:
+        more = f" and {len(others) - 5} more" if others[5:] else ""
+        task.warning("not_taken", f"Not taken in, being no videos: {', '.join(others[:5])}{more}.")
 
 
 def report(task: Task, project: Project) -> None:

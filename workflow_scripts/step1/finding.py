@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workflow_scripts.step1.names import free_name, project_name
 from workflow_scripts.step1.registry import Identity, Registry, identify
-from workflow_scripts.step1.sources import LeftOut, Source, Wanted, found_below, source_at
+from workflow_scripts.step1.sources import LeftOut, Source, Wanted, entries_of, found_below, source_at
 from workflow_scripts.stepkit import Item, Step, UsageError
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class Lookout:
     def _new(self, step: Step, places: list[Path]) -> Iterator[Item]:
         settings, chosen, naming = step.settings, wanted(step), Naming(step)
         own = {step.work_dir, settings.projects_dir, settings.output_dir, settings.archives_dir, settings.logs_dir}
+        if step.arguments.watch:
+            places = [entry for place in places for entry in entries_of(place, own)]
         for found in found_below(places, own, chosen):
             if isinstance(found, LeftOut):
                 self._leave_out(step, found)

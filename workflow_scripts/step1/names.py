@@ -15,6 +15,11 @@ LONGEST_PROJECT = 150
 """Bytes: leaves room for a time stamp, a mark and a sha256 behind it in the archives' folder names and paths."""
 
 _ARCHIVES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".tar", ".7z", ".rar")  # fmt: skip
+_OF_EVERY_CARD = re.compile(
+    r"private|m4root|xdroot|clip|dcim|\d{3}[a-z0-9_]{5}|contents|video|avchd|bdmv|stream|mp_root|\d{3}mnv\d{2}|[/\\]",
+    re.IGNORECASE,
+)
+"""Folders of Sony's XAVC and XDCAM, Panasonic's P2, AVCHD, and the DCF rule of all still and action cameras (100GOPRO)."""
 _SUFFIXES = (*_ARCHIVES, *sorted(VIDEO_SUFFIXES))
 
 
@@ -34,9 +39,11 @@ def project_name(source: PurePath, pattern: str) -> str:
     """Return the project's name for an archive, a clip or a folder: Unicode NFC, 1 to 150 bytes, a plain folder name.
 
     `pattern` is matched from the beginning of the name without suffix; its first group that matches is the project's
-    name, and a name that does not match is taken whole. Underscores become spaces.
+    name, and a name that does not match is taken whole. Underscores become spaces. A folder that every memory card has
+    (`CAM_A/PRIVATE/M4ROOT/CLIP`) says nothing: the first above it that does names the project.
     """
-    stem = unicodedata.normalize("NFC", without_suffix(source.name))
+    told = next((part for part in reversed(source.parts) if not _OF_EVERY_CARD.fullmatch(part)), source.name)
+    stem = unicodedata.normalize("NFC", without_suffix(told))
     match = re.match(pattern, stem, re.DOTALL)
     named = next((group for group in match.groups() if group), stem) if match else stem
     return _harmless(named.replace("_", " "))

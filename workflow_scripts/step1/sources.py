@@ -26,7 +26,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.step1.arriving import arriving_as, is_arriving
+from workflow_scripts.step1.archive_policy import is_junk
+from workflow_scripts.step1.arriving import arriving_as, is_arriving, unchanged_for
 from workflow_scripts.step1.formats import archive_format
 from workflow_scripts.step1.names import is_named_archive
 from workflow_scripts.step1.volumes import is_cut_in_pieces, lead_of, parts_of
@@ -101,11 +102,39 @@ def found_below(places: Iterable[Path], own_folders: Collection[Path], wanted: W
 
     `own_folders` are those Derush writes; nothing below them is an item.
     """
-    return list(dict.fromkeys(each for place in places for each in _found(place, own_folders, wanted)))
+    named = list(places)
+    found = (each for place in named for each in _found(place, named, own_folders, wanted))
+    return list(dict.fromkeys(found))
 
 
-def _found(place: Path, own_folders: Collection[Path], wanted: Wanted) -> Iterable[Path | LeftOut]:
-    return _below(place, own_folders, wanted) if place.is_dir() else [_judged(place, _form_of(place), wanted)]
+def entries_of(place: Path, own_folders: Collection[Path]) -> list[Path]:
+    """Return what in a folder stands for itself where the folder is watched: each archive, each clip, each folder in it.
+
+    So a clip that comes to the folder itself does not make all of it one item, with what was taken in before.
+    """
+    if not place.is_dir():
+        return [place]
+    files, folders = _entries(place, own_folders)
+    return [*(path for path in files if _form_of(path) and not _has_lead(path)), *folders]
+
+
+def passed_over(folder: Path) -> list[Path]:
+    """Return the files of a folder that are taken in by nothing: neither videos nor archives, nor what systems leave."""
+    files, folders = _entries(folder, ())
+    others = [
+        path for path in files if not path.name.startswith(".") and not is_junk((path.name,)) and _form_of(path) is None
+    ]
+    return others + [path for deeper in folders for path in passed_over(deeper)]
+
+
+def _found(
+    place: Path, named: Collection[Path], own_folders: Collection[Path], wanted: Wanted
+) -> Iterable[Path | LeftOut]:
+    if place.is_dir():
+        return _below(place, own_folders, wanted)
+    if (lead := lead_of(place)) and lead in named:  # `run *`: a shell names every part
+        return [LeftOut(place, "archive", place.stat().st_size, "part_of_another", f"taken in with {lead.name}")]
+    return [_judged(place, _form_of(place), wanted)]
 
 
 def _below(
@@ -120,7 +149,7 @@ def _below(
     coming = [each for each in found if _is_clip(each)]
     if is_item and coming:
         yield _for_later(folder, coming)
-        yield from (each for each in found if each not in coming)
+        yield from (each for each in found if isinstance(each, LeftOut) or each not in coming)
     else:
         yield from [folder, *found] if is_item else found
 
@@ -145,8 +174,14 @@ def _judged(path: Path, form: str | None, wanted: Wanted) -> Path | LeftOut:
     size = sum(part.stat().st_size for part in parts)
     refusal = wanted.refusal(path, form, size) if form else None
     if form and refusal is None and (arriving_as(path.name) or any(map(_is_arriving, parts))):
-        refusal = _ARRIVING, "left for later: it is still being written"
+        refusal = _ARRIVING, f"left for later: it is still being written{_last_change(path)}"
     return LeftOut(path, form, size, *refusal) if form and refusal else path
+
+
+def _last_change(path: Path) -> str:
+    """Say that nothing has changed in a file for long, where its name alone says that it is coming."""
+    hours = int(unchanged_for(path) // 3600)
+    return f", though nothing changed in it for {hours} h: delete it if nobody goes on with it" if hours else ""
 
 
 def _is_arriving(path: Path) -> bool:

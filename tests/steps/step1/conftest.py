@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,19 @@ def work(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def step1(tmp_path: Path, places: dict[str, str], source: Path) -> Callable[..., tuple[int, list[dict[str, Any]]]]:
-    """Run STEP1's script on the source folder, or with the arguments given; gives its exit code and its events."""
+    """Run STEP1's script on the source folder, or with the arguments given; gives its exit code and its events.
 
-    def run(*arguments: str, input: str | None = None, **variables: str) -> tuple[int, list[dict[str, Any]]]:
+    `under` is a command that runs it.
+    """
+
+    def run(
+        *arguments: str, input: str | None = None, under: Sequence[str] = (), **variables: str
+    ) -> tuple[int, list[dict[str, Any]]]:
         events = tmp_path / "events.jsonl"
         events.unlink(missing_ok=True)
         chosen = [] if {"--videos", "--source-dir"} & set(arguments) else ["--source-dir", str(source)]
         done = subprocess.run(
-            [sys.executable, str(SCRIPT), "--events", str(events), *chosen, *arguments],
+            [*under, sys.executable, str(SCRIPT), "--events", str(events), *chosen, *arguments],
             env={**places, **variables}, input=input, capture_output=True, text=True, timeout=200,
         )  # fmt: skip
         print(done.stderr)

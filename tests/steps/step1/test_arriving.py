@@ -47,8 +47,8 @@ def test_files_with_the_name_of_a_download_are_left_for_later(source, work, step
 
     assert (code, endings(events)) == (0, {})
     assert left_out(events) == dict.fromkeys(
-        [".y.zip.qX3Z2a", "Unconfirmed 4711.crdownload", "delivered", "x.zip.part"], "still_arriving"
-    )  # the folder stands for its clip
+        [".y.zip.qX3Z2a", "Unconfirmed 4711.crdownload", "clip.mov.part", "delivered", "x.zip.part"], "still_arriving"
+    )  # the folder waits for its clip
 
 
 def test_a_folder_waits_for_its_last_clip(source, work, step1):
@@ -60,7 +60,7 @@ def test_a_folder_waits_for_its_last_clip(source, work, step1):
     with (card / "sub" / "c.mov").open("wb"):
         _code, events = step1()
         assert endings(events) == {"more.zip": ("done", None)}
-        assert left_out(events) == {"card": "still_arriving"}
+        assert left_out(events) == {"card": "still_arriving", "c.mov": "still_arriving"}
 
     step1()
 

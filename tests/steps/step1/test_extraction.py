@@ -387,3 +387,28 @@ def test_every_record_follows_its_schema(source, work, step1):
     step1()
     schema = json.loads((REPOSITORY / "docs/schemas/archive.json").read_text())
     jsonschema.validate(archive_record(work / "x"), schema)
+
+
+def test_parts_that_a_shell_names_one_by_one_stand_for_one_archive(source, work, step1):
+    whole = pack(source / "x.zip", files({"a.mp4": os.urandom(90_000)})).read_bytes()
+    (source / "x.zip").unlink()
+    parts = [source / f"x.zip.{number:03}" for number in (1, 2, 3)]
+    for number, part in enumerate(parts):
+        part.write_bytes(whole[number * 40_000 : (number + 1) * 40_000])
+
+    code, events = step1(*(word for part in reversed(parts) for word in ("--source-dir", str(part))))
+
+    assert (code, endings(events)) == (0, {"x.zip.001": ("done", None)})
+    warned = {Path(event["item"]).name: event["code"] for event in events if event["event"] == "warning"}
+    assert warned == {"x.zip.002": "part_of_another", "x.zip.003": "part_of_another"}
+
+
+def test_the_same_content_under_another_name_is_said(source, work, step1):
+    archive = pack(source / "One.zip", files({"a.mp4": b"a"}))
+    step1()
+    archive.rename(source / "Two.zip")
+
+    _code, events = step1()
+
+    (said,) = [event for event in events if event["event"] == "warning"]
+    assert (said["code"], "became One" in said["message"]) == ("same_content", True)

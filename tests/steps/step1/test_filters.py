@@ -50,7 +50,8 @@ def test_by_default_what_is_smaller_than_a_megabyte_is_left_out_and_named(source
     code, events = step1(STEP1_MIN_SIZE_MB="")
 
     assert (code, endings(events)) == (0, {"delivered": ("done", None)})
-    assert left_out(events) == {"small.mov": "too_small", "small.zip": "too_small"}
+    assert left_out(events) == {"small.mov": "too_small", "small.zip": "too_small", "delivered": "not_taken"}
+    assert next(event["message"] for event in events if event.get("code") == "not_taken").endswith(": notes.txt.")
     assert set(tree(work / "delivered")) == {"large.mov"}
     assert archive_record(work / "delivered")["archive"]["bytes"] == LARGE
 

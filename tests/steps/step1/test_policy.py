@@ -262,6 +262,21 @@ def test_a_project_is_named_after_its_archive(archive, project):
     assert project_name(PurePosixPath(archive), PATTERN) == project
 
 
+@pytest.mark.parametrize(
+    ("folder", "project"),
+    [
+        ("Jour1/CAM_A/PRIVATE/M4ROOT/CLIP", "CAM A"),
+        ("/media/card/DCIM/100GOPRO", "card"),
+        ("/rushes/B-Cam/CONTENTS/VIDEO", "B-Cam"),
+        ("/rushes/AVCHD/BDMV/STREAM", "rushes"),
+        ("/rushes/clip/Clips du jour", "Clips du jour"),
+        ("/DCIM", "DCIM"),
+    ],
+)
+def test_a_folder_of_every_card_gives_no_name(folder, project):
+    assert project_name(PurePosixPath(folder), PATTERN) == project
+
+
 def test_a_project_name_has_at_most_150_bytes():
     names = {project_name(PurePosixPath("é" * 100 + end + ".zip"), PATTERN) for end in "ab"}
     assert len(names) == 2

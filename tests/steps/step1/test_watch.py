@@ -114,6 +114,21 @@ def test_with_list_it_is_named_and_nothing_is_done(source, work, watcher):
     assert not work.exists()
 
 
+def test_what_lies_in_the_watched_folder_itself_holds_nothing_up(source, work, watcher):
+    (source / "Day 1").mkdir()
+    (source / "Day 1" / "a.mov").write_bytes(b"a")
+    watch = watcher()
+    wait_until(lambda: ("Day 1", "done") in watch.ended(), what="the first folder")
+    (source / "loose.mov").write_bytes(b"loose")
+    (source / "other.mov.part").write_bytes(b"half")
+    (source / "notes.txt").write_text("no delivery")
+    (source / "Day 2").mkdir()
+    (source / "Day 2" / "b.mov").write_bytes(b"b")
+    wait_until(lambda: {("loose.mov", "done"), ("Day 2", "done")} <= set(watch.ended()), what="the others")
+    assert len(watch.ended()) == 3, "the watched folder is no delivery, and nothing is taken in twice"
+    assert (tree(work / "loose"), tree(work / "Day 2")) == ({"loose.mov": b"loose"}, {"b.mov": b"b"})
+
+
 def test_a_folder_that_goes_away_ends_no_watch(source, watcher):
     watch = watcher()
     shutil.rmtree(source)
