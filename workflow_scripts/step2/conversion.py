@@ -16,7 +16,7 @@ from workflow_scripts.step2.encoders import SOFTWARE, Choice, coding
 from workflow_scripts.step2.ffmpeg_run import OnFrame, decoded_stamps, filters_of, run_ffmpeg
 from workflow_scripts.step2.mp4_layout import is_fast_start_mp4
 from workflow_scripts.step2.plan import Plan, cautions, encoding_plan, is_hdr, sound_end, untouched_plan
-from workflow_scripts.step2.probe import Probe
+from workflow_scripts.step2.probe import Probe, replace_it
 from workflow_scripts.step2.verify import WantedSound, verify
 from workflow_scripts.stepkit.errors import ItemError
 from workflow_scripts.stepkit.files import sha256_of
@@ -130,7 +130,7 @@ def _encode(
     said = run_ffmpeg(command, folder, _counting(plan, on_frames))
     decoded = decoded_stamps(folder / DECODED_LIST)
     if not decoded:
-        raise ItemError("damaged_source", f"Not one frame of {source.name} can be decoded.", "Copy the file again.")
+        raise ItemError("damaged_source", f"Not one frame of {source.name} can be decoded.", replace_it(source))
     if not seen.has_pts:  # they are counted from the first one
         decoded = [stamp - decoded[0] + seen.pts[0] for stamp in decoded]
     lost = losses(way.binary, source, seen, decoded, said)

@@ -39,7 +39,6 @@ _SHORT = Fraction(1, 2)
 _RANGES = {1: "limited", 2: "full"}
 _MAGIC = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"\x06\x0e\x2b\x34"))
 """How mp4/mov, matroska/webm, avi and mxf begin: a file that does but cannot be opened is damaged, any other is no video."""
-_AGAIN = "Copy the file from the camera or its archive again."
 
 
 @dataclass(frozen=True)
@@ -104,18 +103,23 @@ class Probe:
         return any(mark in self.start_timecode for mark in ";.") if self.start_timecode else None
 
 
+def replace_it(path: Path) -> str:
+    """Say what to do about an original that cannot be used; it is the project's copy that is read."""
+    return f"Put a good copy of it at {path}, then `derush retry`; `derush accept` goes on without it."
+
+
 def probe(path: Path, on_read: OnRead = lambda _bytes: None) -> Probe:
     """Look at a delivered video. Raises ItemError by name when it is no video, or none of it can be used."""
     if path.stat().st_size == 0:
-        raise ItemError("empty_file", f"{path.name} is empty.", _AGAIN)
+        raise ItemError("empty_file", f"{path.name} is empty.", replace_it(path))
     with _opened(path) as container:
         stream = _video_stream(path, container)
         sounds = choose_sound(container)
         seen = scan(container, stream, sounds, on_read, has_pts=container.format.name not in _WITHOUT_PTS)
         if not seen.pts:
-            raise ItemError("no_frames", f"{path.name} has a video stream without a single frame.", _AGAIN)
+            raise ItemError("no_frames", f"{path.name} has a video stream without a single frame.", replace_it(path))
         if seen.first_frame is None:
-            raise ItemError("damaged_source", f"Not one frame of {path.name} can be decoded.", _AGAIN)
+            raise ItemError("damaged_source", f"Not one frame of {path.name} can be decoded.", replace_it(path))
         return _facts(container, stream, seen, seen.first_frame, audio_facts(sounds, seen.sound))
 
 
@@ -136,9 +140,11 @@ def _cannot_open(path: Path, error: av.FFmpegError) -> ItemError:
         head = stream.read(16)
     if any(head[offset:].startswith(magic) for offset, magic in _MAGIC):
         return ItemError(
-            "damaged_source", f"{path.name} is cut off or damaged: it cannot be opened ({error.strerror}).", _AGAIN
+            "damaged_source",
+            f"{path.name} is cut off or damaged: it cannot be opened ({error.strerror}).",
+            replace_it(path),
         )
-    return ItemError("not_a_video", f"{path.name} is no video, whatever its name says.", "Take it out of the delivery, or replace it.")  # fmt: skip
+    return ItemError("not_a_video", f"{path.name} is no video, whatever its name says.", replace_it(path))  # fmt: skip
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:
