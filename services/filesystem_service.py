@@ -26,6 +26,11 @@ MOST_ENTRIES = 2000
 """More than a person looks through; the listing says how many there are."""
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".7z", ".rar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst"})
 _COMPRESSED_TAR = re.compile(r"\.tar\.(gz|bz2|xz|zst)$", re.IGNORECASE)
+# Archives in several files, as STEP1 knows them by their names: one of them stands for all.
+_PIECE = re.compile(r"(.+)\.(\d{3,4})$")
+_RAR_PART = re.compile(r"(.+)\.part(\d{1,5})\.rar$", re.IGNORECASE)
+_SPLIT_ZIP = re.compile(r"(.+)\.z\d{2,3}$", re.IGNORECASE)
+_OLD_RAR = re.compile(r"(.+)\.[r-y]\d\d$", re.IGNORECASE)
 # What STEP1 takes for a video; it tells archives by their content, which would be slow in a list.
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".avi", ".dv", ".flv", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
@@ -39,7 +44,7 @@ class Entry:
     """What stands in a folder. `kind` is folder, archive, video or other; `size` is in bytes, None for a folder.
 
     `problem` says why it cannot be taken: missing, unreadable, not_utf8 (the name, which is then shown with `?`), or empty
-    when it can.
+    when it can. `part_of` names the archive that a file is a later part of: another file of it, its lead, is to be taken.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Entry:
     kind: str
     size: int | None = None
     problem: str = ""
+    part_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,13 @@ def allowed(text: str, settings: Settings) -> Path:
 def listing(text: str | None, settings: Settings) -> Listing:
     """Return what stands in a folder, folders first, `clip 2` before `clip 10`; without a folder, the roots.
 
-    Hidden entries, links that lead out of the roots, and what is neither file nor folder are left out. Raises
+    UPLOADS_DIR is made by the first upload: until then it is not among the roots shown, and nobody is warned of it. Hidden entries, links that lead out of the roots, and what is neither file nor folder are left out. Raises
     ServiceError path_not_allowed, no_such_path, and folder_unreadable.
     """
     known = roots(settings)
     if text is None:
-        entries = tuple(_root_entry(root) for root in known)
+        uploads = _root(str(settings.uploads_dir))
+        entries = tuple(_root_entry(root) for root in known if root != uploads or root.exists())
         return Listing(None, (), entries, len(entries))
     path = allowed(text, settings)
     try:
@@ -157,7 +164,7 @@ def _visible(found: Iterable[os.DirEntry[str]], known: list[Path]) -> Iterator[E
             if entry.is_dir():
                 yield Entry(entry.name, path, "folder")
             elif entry.is_file():
-                yield Entry(entry.name, path, _kind(entry.name))
+                yield Entry(entry.name, path, _kind(entry.name), part_of=_part_of(entry.name))
         except OSError:
             yield Entry(entry.name, path, "other", problem="unreadable")
 
@@ -186,10 +193,29 @@ def _root_entry(root: Path) -> Entry:
 
 
 def _kind(name: str) -> str:
-    suffix = Path(name).suffix.lower()
-    if suffix in ARCHIVE_SUFFIXES or _COMPRESSED_TAR.search(name):
+    if _part_of(name):
+        return "other"
+    piece = _PIECE.match(name)
+    if _is_archive(piece[1] if piece else name):
         return "archive"
-    return "video" if suffix in VIDEO_SUFFIXES else "other"
+    return "video" if Path(name).suffix.lower() in VIDEO_SUFFIXES else "other"
+
+
+def _is_archive(name: str) -> bool:
+    return Path(name).suffix.lower() in ARCHIVE_SUFFIXES or _COMPRESSED_TAR.search(name) is not None
+
+
+def _part_of(name: str) -> str:
+    """Return the name of the archive, as if in one piece, that a file is a later part of; empty for any other file."""
+    if match := _SPLIT_ZIP.match(name):
+        return f"{match[1]}.zip"
+    if match := _OLD_RAR.match(name):
+        return f"{match[1]}.rar"
+    if (match := _RAR_PART.match(name)) and int(match[2]) > 1:
+        return f"{match[1]}.rar"
+    if (match := _PIECE.match(name)) and int(match[2]) > 1 and _is_archive(match[1]):
+        return match[1]
+    return ""
 
 
 def _order(entry: Entry) -> tuple[bool, list[tuple[str, int]], str]:

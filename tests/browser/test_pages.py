@@ -139,6 +139,26 @@ def overflow(page: Page) -> int:
     return int(page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
+@pytest.mark.parametrize(
+    ("path", "cells"),
+    [
+        ("/executions/{run}/videos", ".matrix tbody th"), ("/projects/rushes", ".done tbody th"),
+        ("/projects/rushes", ".done .reason"), ("/system/settings", "#settings td"), ("/system/doctor", "#doctor td"),
+    ],
+)  # fmt: skip
+def test_on_a_phone_what_is_to_be_read_has_room_and_is_in_sight(
+    path: str, cells: str, stage: Stage, open_page: NewPage
+) -> None:
+    page = open_page(viewport=PHONE)
+    go(page, stage, path)
+    expect(page.locator(cells).first).to_be_visible()
+    boxes = page.locator(cells).evaluate_all(
+        "cells => cells.map((it) => it.getBoundingClientRect()).map((it) => [it.left, it.right])"
+    )
+    assert min(right - left for left, right in boxes) >= 9 * 16
+    assert all(left >= 0 and right <= PHONE["width"] for left, right in boxes)
+
+
 def test_every_page_shows_its_data_without_scripts(stage: Stage, open_page: NewPage, new_page: NewPage) -> None:
     plain = open_page(java_script_enabled=False)
     for path, words in PAGES.items():

@@ -30,8 +30,21 @@ def test_it_begins_with_the_roots(client: FlaskClient, rushes: Path, panel_setti
     answer = look(client)
     assert answer.status_code == 200
     assert marked(answer, "data-open") == ["", str(rushes)]
-    assert str(panel_settings.uploads_dir) in answer.text and "not there just now" in answer.text
+    assert "not there just now" not in answer.text
     assert marked(answer, "data-choose") == []
+    Path(panel_settings.uploads_dir).mkdir(parents=True)
+    rushes.rmdir()
+    answer = look(client)
+    assert marked(answer, "data-open") == ["", str(panel_settings.uploads_dir)]
+    assert str(rushes) in answer.text and "not there just now" in answer.text
+
+
+def test_a_later_part_of_an_archive_says_what_it_is_a_part_of(client: FlaskClient, rushes: Path) -> None:
+    for name in ("day.7z.001", "day.7z.002", "night.zip", "night.z01"):
+        (rushes / name).touch()
+    answer = look(client, rushes)
+    assert marked(answer, "data-choose") == [str(rushes), str(rushes / "day.7z.001"), str(rushes / "night.zip")]
+    assert "a part of day.7z" in answer.text and "a part of night.zip" in answer.text
 
 
 def test_a_folder_shows_what_can_be_opened_and_what_can_be_taken(client: FlaskClient, rushes: Path) -> None:

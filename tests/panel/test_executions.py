@@ -111,6 +111,14 @@ def small(store: Store) -> BigRun:
     return BigRun(3, failing=2).save(store)
 
 
+def test_the_beginning_of_an_id_leads_to_the_run(client: FlaskClient, store: Store) -> None:
+    (run,) = save_many(store, 1)
+    for text in (run.id.removeprefix("exec_"), run.id[:9]):
+        answer = client.get(f"/executions/{text}")
+        assert answer.status_code == 302 and answer.location == f"/executions/{run.id}"
+    assert client.get(f"/executions/{run.id}").status_code == 200
+
+
 def test_the_id_of_a_part_leads_to_its_run_with_that_part_open(client: FlaskClient, small: BigRun) -> None:
     failed = next(task for task in small.of("STEP3") if task.status == "failed")
     answer = client.get(f"/executions/{failed.id}")

@@ -12,6 +12,7 @@ from config.settings import REPOSITORY, Settings, read_settings
 from services import filesystem_service
 from services.errors import ServiceError
 from services.filesystem_service import allowed, is_local, listing, open_folder, roots
+from workflow_scripts.step1.volumes import lead_of
 from workflow_scripts.stepkit.projects import VIDEO_SUFFIXES
 
 
@@ -26,9 +27,12 @@ def shown(path: Path, settings: Settings) -> list[str]:
 
 def test_the_roots_are_the_named_folders_and_the_uploads(tmp_path: Path, rushes: Path, settings: Settings) -> None:
     assert roots(settings) == [rushes, tmp_path / "uploads"]
+    assert [entry.path for entry in listing(None, settings).entries] == [rushes]  # nothing was uploaded yet
+    (tmp_path / "uploads").mkdir()
+    rushes.rmdir()
     assert [(entry.path, entry.problem) for entry in listing(None, settings).entries] == [
-        (rushes, ""),
-        (tmp_path / "uploads", "missing"),
+        (rushes, "missing"),
+        (tmp_path / "uploads", ""),
     ]
 
 
@@ -72,6 +76,27 @@ def test_every_kind_and_size_is_told(rushes: Path, settings: Settings) -> None:
         "e": ("other", 4),
         "f.7z": ("archive", 5),
         "g.tar": ("archive", 6),
+    }
+
+
+def test_of_an_archive_in_parts_one_can_be_taken_and_the_others_name_the_archive(
+    rushes: Path, settings: Settings
+) -> None:
+    parts = {
+        "a.7z.001": "", "a.7z.002": "a.7z", "b.ZIP.001": "", "b.ZIP.0002": "b.ZIP", "c.tar.gz.001": "",
+        "c.tar.gz.002": "c.tar.gz", "d.zip": "", "d.z01": "d.zip", "e.part1.rar": "", "e.part2.rar": "e.rar",
+        "f.part01.rar": "", "f.part10.rar": "f.rar", "g.rar": "", "g.r00": "g.rar",
+    }  # fmt: skip
+    others = ["clip.mp4.001", "clip.mp4.002", "take.002", "report.2024"]
+    for name in [*parts, *others]:
+        (rushes / name).touch()
+    found = {entry.name: entry for entry in listing(str(rushes), settings).entries}
+    assert {name: found[name].part_of for name in found} == parts | dict.fromkeys(others, "")
+    assert {name for name, entry in found.items() if entry.kind == "archive"} == {
+        name for name, whole in parts.items() if not whole
+    }
+    assert {name for name, entry in found.items() if entry.part_of} == {
+        name for name in found if lead_of(rushes / name)
     }
 
 

@@ -37,10 +37,12 @@ def live() -> Response:
 
 @blueprint.get("/executions/<execution_id>")
 def show(execution_id: str) -> ResponseReturnValue:
-    """Show a run; what the id of a step or task leads to is its run, with that part open."""
-    found = panel().store.get(execution_id)
+    """Show a run; what the id of a step or task leads to is its run, with that part open. An id's beginning is enough."""
+    found = panel().store.find(execution_id)
     if found.kind != "run":
         return redirect(url_for(".show", execution_id=found.run_id, part=found.id, _anchor="part"))
+    if found.id != execution_id:
+        return redirect(url_for(".show", execution_id=found.id))
     return render_template("executions/show.html", page=_page(found, "summary"), most_warnings=MOST_WARNINGS)
 
 
