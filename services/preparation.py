@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,13 @@ from services.room import free_gigabytes
 from services.worker import step_command
 
 DEMO_ARCHIVE = REPOSITORY / "samples" / "demo_rushes.zip"
+_WAYS_IN = {
+    "too_small": "`--min-size 0` takes the smallest.",
+    "other_kind": "`--kind all` takes both archives and videos.",
+    "other_name": "Leave `--keyword` out, or give a word that is in the name or the folder's.",
+    "still_arriving": "What is still being written: run again once it is there.",
+}
+"""How to have taken in what was left out, by the code that STEP1 gives."""
 
 
 def require_prerequisites(chosen: Sequence[str], settings: Settings, arguments: Callable[[str], list[str]]) -> None:
@@ -83,14 +90,19 @@ def require_work(flow: Flow, inputs: Inputs, settings: Settings) -> None:
     if inputs.left_out:
         raise ServiceError(
             "nothing_found", f"Nothing to work on was found in {where} ({left_out_text(inputs.left_out)}).",
-            "--min-size 0 takes the smallest, --kind all takes both archives and videos; what is still being written, run "
-            "again for once it is there.", Exit.USAGE,
+            _way_in(each.code for each in inputs.left_out), Exit.USAGE,
         )  # fmt: skip
     raise ServiceError(
         "nothing_found", f"Nothing to work on was found in {where}.",
         "Name a folder that holds zip, tar, 7z or rar archives, or videos. Steps 2 to 7 alone need STEP1's work on "
         "them first.", Exit.USAGE,
     )  # fmt: skip
+
+
+def _way_in(codes: Iterable[str]) -> str:
+    """Say what to do so that files left out with these codes are taken in."""
+    said = [_WAYS_IN[code] for code in dict.fromkeys(codes) if code in _WAYS_IN]
+    return " ".join(said) or "Name another file or folder."
 
 
 def require_room(flow: Flow, settings: Settings) -> None:

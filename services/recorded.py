@@ -44,10 +44,33 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something that is right, and that a person should know of. `path` is relative to the project."""
+
+    code: str
+    message: str
+    path: str
+
+    def record(self) -> dict[str, str]:
+        """Return it as programs read it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: its size in bytes, and its sha256."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class RecordedFile:
     """One file that a step left. It stands at the first of `places` that there is, relative to the project.
 
-    `again` is the command that makes it again, once those of `in_the_way` are moved away.
+    `again` is the command that makes it again, once those of `in_the_way` are moved away; `otherwise` is what else there
+    is to do, where a person replaced the file.
+    `replaced_by` is what a person put in its place and a later step took in: it is as right there.
     """
 
     step: str
@@ -57,6 +80,12 @@ class RecordedFile:
     sha256: str
     again: str
     in_the_way: tuple[str, ...] = ()
+    otherwise: str = ""
+    replaced_by: Content | None = None
+
+    def replaced(self, place: str) -> Note:
+        """Return that another file stands at one of its places, put there by a person and taken in."""
+        return Note("replaced_by_hand", f"{place} is not the delivered file: it was replaced by hand.", place)
 
     def problem(self, code: str, place: str, message: str) -> Problem:
         """Return what is wrong with it at one of its places, and how to have it again.
@@ -67,17 +96,24 @@ class RecordedFile:
         first = () if is_replaced else (place,)
         away = " and ".join((*first, *self.in_the_way))
         remedy = f"Move {away} away, then run `{self.again}`." if away else f"Run `{self.again}`."
+        if self.otherwise and (code != "missing" or self.replaced_by):
+            remedy = f"{remedy} {self.otherwise}"
         return Problem(code, f"{place} {message}", remedy, self.step, place)
 
 
 @dataclass
 class Records:
-    """What the records of one project say; `originals` are the sha256 of the videos that were delivered."""
+    """What the records of one project say.
+
+    `originals` are the sha256 of the videos that STEP2 took in; `taken_in` has them by the original's last place, each
+    with the place of STEP2's facts about it.
+    """
 
     count: int = 0
     files: list[RecordedFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     originals: set[str] = field(default_factory=set)
+    taken_in: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def read_records(project: Path, wanted: frozenset[str] | None = None) -> Records:
@@ -96,6 +132,7 @@ def read_records(project: Path, wanted: frozenset[str] | None = None) -> Records
 
 
 def _record_paths(project: Path) -> Iterator[str]:
+    """Yield the videos' records, then the project's own: what STEP2 took in is known when the archive's is read."""
     for below in (INTERNAL, f"{INTERNAL}/project"):
         yield from sorted(f"{below}/{path.name}" for path in (project / below).glob("*.json"))
 
@@ -125,16 +162,49 @@ class _Reader:
             if step not in steps():
                 raise ValueError(f"there is no step {step}")
             if step == "STEP2":
-                self._records.originals.add(str(done.get("parameters", {}).get("original", {}).get("sha256")))
+                self._read_original(done.get("parameters", {}).get("original", {}))
             for made in _entries(done["artefacts"]):
                 self._add(step, partial(self._artefact, step, made))
         for step, error in self._known.get("failures", {}).items():
             self._add_failure(step, error)
 
+    def _read_original(self, original: Mapping[str, Any]) -> None:
+        sha256 = str(original.get("sha256"))
+        self._records.originals.add(sha256)
+        self._records.taken_in[str(original.get("path"))] = sha256, f"docs/{Path(self._path).stem}_source.json"
+
     def _read_archive(self) -> None:
         source = shlex.quote(self._known["archive"]["path"])
         for member in _entries(self._known["members"]):
-            self._add("STEP1", partial(_member, member, source))
+            self._add("STEP1", partial(self._member, member, source))
+
+    def _member(self, member: Mapping[str, Any], source: str) -> RecordedFile:
+        """Return a file that came out of the archive; STEP2 moves videos to `sources/`."""
+        path, size, sha256 = _checked(member)
+        moved = f"sources/{path}"
+        replaced_by = self._replaced_by(moved, sha256)
+        if replaced_by:
+            otherwise = "That puts back the delivered file. To keep the one that replaced it, put that there again and "
+        else:
+            otherwise = "If you replaced it by another video yourself, leave that there and "
+        return RecordedFile(
+            "STEP1", (path, moved), size, None, sha256, f"derush run {source} --steps 1 --force",
+            otherwise=f"{otherwise}run `{_run(self._project)}`: it is taken in.", replaced_by=replaced_by,
+        )  # fmt: skip
+
+    def _replaced_by(self, place: str, delivered: str) -> Content | None:
+        """Return what STEP2 says of the original it took in, if that is not the delivered one.
+
+        Facts that cannot be read say nothing: then the original is held against the archive's record.
+        """
+        sha256, facts = self._records.taken_in.get(place, (delivered, ""))
+        if sha256 == delivered:
+            return None
+        try:
+            path, size, sha256 = _checked(read_document(self._project, facts)["original"])
+        except (OSError, ValueError, RecursionError, LookupError, TypeError):
+            return None
+        return Content(size, sha256) if path == place and sha256 != delivered else None
 
     def _add(self, step: str, make: Callable[[], RecordedFile]) -> None:
         """Add one file; what is wrong with its entry does not take the others with it."""
@@ -165,13 +235,6 @@ def _entries(value: object) -> list[Mapping[str, Any]]:
     if not isinstance(value, list):
         raise ValueError("its list of files is no list")
     return value
-
-
-def _member(member: Mapping[str, Any], source: str) -> RecordedFile:
-    """Return a file that came out of the archive; STEP2 moves videos to `sources/`."""
-    path, size, sha256 = _checked(member)
-    again = f"derush run {source} --steps 1 --force"
-    return RecordedFile("STEP1", (path, f"sources/{path}"), size, None, sha256, again)
 
 
 def _run(project: Path) -> str:

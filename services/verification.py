@@ -19,10 +19,11 @@ from threading import Event
 from config.contract import Exit
 from config.settings import Settings
 from services.errors import ServiceError
-from services.recorded import INTERNAL, Problem, RecordedFile, open_file, read_document, read_records
+from services.recorded import INTERNAL, Note, Problem, RecordedFile, open_file, read_document, read_records
 from services.results_archiver import Entry, ResultsArchiver
 
 OnBytes = Callable[[int], None]
+Finding = Problem | Note
 _BLOCK = 1 << 20
 _MOST_READERS = 8
 """Files read at a time: more than the disks of one machine have use for."""
@@ -39,10 +40,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Job:
-    """Something to read: how many bytes, and the reading itself, which returns what is wrong."""
+    """Something to read: how many bytes, and the reading itself, which returns what it finds."""
 
     bytes: int
-    read: Callable[[OnBytes], list[Problem]]
+    read: Callable[[OnBytes], Sequence[Finding]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Survey:
     files: int
     bytes: int
     archives: int
-    problems: tuple[Problem, ...]
+    findings: tuple[Finding, ...]
     jobs: tuple[Job, ...]
 
     @property
@@ -73,6 +74,7 @@ class Report:
     bytes: int
     archives: int
     problems: tuple[Problem, ...]
+    notes: tuple[Note, ...]
 
 
 class _Stopped(Exception):
@@ -146,7 +148,7 @@ def _survey(place: Place, archives: _Archives | None, steps: frozenset[str] | No
     archived = archives.of(place, records.originals) if archives else ()
     return Survey(
         place, records.count, len(records.files), sum(file.bytes for file in records.files), len(archived),
-        (*records.problems, *(it for it in looked if isinstance(it, Problem))),
+        (*records.problems, *(it for it in looked if isinstance(it, (Problem, Note)))),
         (*(it for it in looked if isinstance(it, Job)), *archived),
     )  # fmt: skip
 
@@ -156,8 +158,8 @@ def _survey_moved(place: Place, archives: _Archives | None) -> Survey:
     return Survey(place, 0, 0, 0, len(archived), missing, archived)
 
 
-def _look(root: Path, file: RecordedFile, quick: bool) -> Problem | Job | None:
-    """Return what is wrong with a file, or what to read to know, or None when it is taken as whole."""
+def _look(root: Path, file: RecordedFile, quick: bool) -> Finding | Job | None:
+    """Return what there is to say of a file, or what to read to know, or None when it is taken as whole."""
     for place in file.places:
         try:
             with open_file(root, place) as stream:
@@ -166,11 +168,12 @@ def _look(root: Path, file: RecordedFile, quick: bool) -> Problem | Job | None:
             continue
         except OSError as error:
             return _cannot_open(file, place, error)
-        if status.st_size != file.bytes:
-            return file.problem("size_differs", place, f"has {status.st_size} bytes, and {file.bytes} were recorded.")
+        known = file.replaced_by or file
+        if status.st_size not in (known.bytes, file.bytes):
+            return file.problem("size_differs", place, f"has {status.st_size} bytes, and {known.bytes} were recorded.")
         if quick and file.mtime_ns in (None, status.st_mtime_ns):
-            return None
-        return Job(file.bytes, partial(_read, root, file, place))
+            return file.replaced(place) if file.replaced_by and status.st_size == known.bytes else None
+        return Job(status.st_size, partial(_read, root, file, place))
     return file.problem("missing", file.places[0], "is not there.")
 
 
@@ -181,7 +184,7 @@ def _cannot_open(file: RecordedFile, place: str, error: OSError) -> Problem:
     return Problem("unreadable", f"{place} cannot be read ({error.strerror}).", remedy, file.step, place)
 
 
-def _read(root: Path, file: RecordedFile, place: str, on_bytes: OnBytes) -> list[Problem]:
+def _read(root: Path, file: RecordedFile, place: str, on_bytes: OnBytes) -> list[Finding]:
     digest = hashlib.sha256()
     try:
         with open_file(root, place) as stream:
@@ -194,6 +197,8 @@ def _read(root: Path, file: RecordedFile, place: str, on_bytes: OnBytes) -> list
         return [_cannot_open(file, place, error)]
     if digest.hexdigest() == file.sha256:
         return []
+    if file.replaced_by and digest.hexdigest() == file.replaced_by.sha256:
+        return [file.replaced(place)]
     return [file.problem("content_differs", place, "does not hold what was recorded of it (sha256).")]
 
 
@@ -280,12 +285,14 @@ def reports(surveys: Sequence[Survey], on_bytes: OnBytes) -> Generator[Report, N
         pool.shutdown(cancel_futures=True)
 
 
-def _report(looked: Survey, reading: Iterable[Future[list[Problem]]]) -> Report:
-    problems = (*looked.problems, *(problem for future in reading for problem in future.result()))
+def _report(looked: Survey, reading: Iterable[Future[Sequence[Finding]]]) -> Report:
+    findings = (*looked.findings, *(finding for future in reading for finding in future.result()))
+    problems = tuple(it for it in findings if isinstance(it, Problem))
+    notes = tuple(it for it in findings if isinstance(it, Note))
     if problems:
         state = "damaged"
     elif looked.place.moved_to is not None:
         state = "moved"
     else:
         state = "whole" if looked.records else "no_records"
-    return Report(looked.place, state, looked.files, looked.bytes, looked.archives, problems)
+    return Report(looked.place, state, looked.files, looked.bytes, looked.archives, problems, notes)

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.style import STATUS_STYLES, colour_of, counted, duration, name_of, plain, state
+from services.cli.style import STATUS_STYLES, after_name, colour_of, counted, duration, name_of, plain, state
 from services.responses import AtWork, GlobalStatus, ItemFailure, StepStatus
 from services.statuses import ACTIVE
 
@@ -141,5 +141,7 @@ def _failures(step: StepStatus) -> Iterator[Text]:
 
 def _failure(step: StepStatus, error: ItemFailure) -> Iterator[Text]:
     label = f"✗ {step.step or plain(step.stage)} "
-    yield Text.assemble((label, "red"), item_name(error.subject, error.project), f" {plain(error.message)}")
+    yield Text.assemble(
+        (label, "red"), item_name(error.subject, error.project), plain(after_name(error.subject, error.message))
+    )
     yield Text.assemble(f"  → {plain(error.remedy)} ", (f"({plain(error.code)})", "dim"))

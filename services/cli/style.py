@@ -83,6 +83,12 @@ def name_of(item: str, project: str | None) -> str:
     return str(Path(project).name / (below.relative_to("docs") if below.parts[0] == "docs" else below))
 
 
+def after_name(item: str, message: str) -> str:
+    """Return what stands after an item's name to say this of it: most messages begin with the name themselves."""
+    rest = message.removeprefix(Path(item).name)
+    return rest if rest != message and rest[:1] in (" ", ":", ",") else f": {message}"
+
+
 def is_news(code: str, message: str, known: set[tuple[str, str]]) -> bool:
     """Tell whether a warning about a run as a whole was not given yet, and remember it in `known`.
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from config.contract import Exit
 from config.settings import Settings
 from services.cli.preview_view import print_left_out
-from services.cli.style import OUTCOME_COLOURS, amount, colour_of, is_news, name_of
+from services.cli.style import OUTCOME_COLOURS, after_name, amount, colour_of, is_news, name_of
 from services.flow import Task
 from services.listening import Result
 
@@ -100,12 +100,20 @@ def print_summary(console: Console, told: dict[str, Any], settings: Settings) ->
     made = sum(artefact["bytes"] for artefact in told["artefacts"])
     files = amount(len(told["artefacts"]), "file")
     console.print(f"Made {files} ({made / 1e6:.1f} MB) in {told['seconds']:.1f} s")
-    for name, place in (("Projects", settings.projects_dir), ("Delivered", settings.output_dir),
-                        ("Archived", settings.archives_dir), ("Logs", settings.logs_dir)):  # fmt: skip
+    places = {"Projects": settings.projects_dir}
+    if _has_delivered(told["steps"]):
+        places |= {"Delivered": settings.output_dir, "Archived": settings.archives_dir}
+    for name, place in (places | {"Logs": settings.logs_dir}).items():
         console.print(f"  {name:<10} {escape(str(place))}", soft_wrap=True)
     serve = escape(str(settings.venv_base_dir / "env" / "bin" / "derush"))
     address = f"http://{settings.panel_host}:{settings.panel_port}/"
     console.print(f"Open the panel: [bold]{serve} serve[/], then {address}", soft_wrap=True)
+
+
+def _has_delivered(steps: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether there is a delivery that a person would want to find."""
+    counts = steps.get("STEP7", {}).get("counts", {})
+    return any(counts.get(outcome) for outcome in ("done", "up_to_date"))
 
 
 def _table(title: str, steps: dict[str, dict[str, Any]]) -> Table:
@@ -131,9 +139,8 @@ def _print_failures(console: Console, failures: list[dict[str, Any]], run_id: st
         console.print(f"[red]✗ {step} {escape(code)}[/]{count}", soft_wrap=True)
         for failure in group[:_MOST_ALIKE]:
             name = name_of(failure["item"], failure["project"])
-            # Most messages begin with the file's name: it need not be read twice.
-            message = failure["message"].removeprefix(f"{Path(failure['item']).name} ")
-            console.print(f"    [bold]{escape(name)}[/] {escape(message)}", soft_wrap=True)
+            message = after_name(failure["item"], failure["message"])
+            console.print(f"    [bold]{escape(name)}[/]{escape(message)}", soft_wrap=True)
         if len(group) > _MOST_ALIKE:
             console.print(f"    and {len(group) - _MOST_ALIKE} more: `derush show {run_id} --all`", soft_wrap=True)
         console.print(f"  → {escape(remedy)}", soft_wrap=True)

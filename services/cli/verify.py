@@ -83,6 +83,8 @@ def _print_report(report: Report) -> None:
             f"    {escape(_shown(problem.message))} [bold]{escape(_shown(problem.remedy))}[/] [dim]({problem.code})[/]"
         )
         console.print(said, soft_wrap=True, highlight=False)
+    for note in report.notes:
+        console.print(f"    {escape(_shown(note.message))} [dim]({note.code})[/]", soft_wrap=True, highlight=False)
 
 
 def _counts(report: Report) -> str:
@@ -107,5 +109,5 @@ def _record(report: Report) -> dict[str, object]:
     return {
         "project": report.place.path.name, "path": str(report.place.path), "state": report.state,
         "moved_to": report.place.moved_to, "files": report.files, "bytes": report.bytes, "archives": report.archives,
-        "problems": [problem.record() for problem in report.problems],
+        "problems": [problem.record() for problem in report.problems], "notes": [note.record() for note in report.notes],
     }  # fmt: skip

@@ -238,6 +238,10 @@ def test_where_everything_is_left_out_the_way_to_take_it_is_told(run_derush: Run
     ended = run_derush("run", str(rushes), "--kind", "archives")
     assert ended.returncode == Exit.USAGE and "nothing_found" in ended.stderr
     assert "2 left out, of another kind: large.mov, small.mov" in ended.stderr and "--kind all" in ended.stderr
+    assert "--min-size" not in ended.stderr
+    named = run_derush("run", str(rushes), "--keyword", "nothing is called so")
+    assert named.returncode == Exit.USAGE and "Leave `--keyword` out" in named.stderr
+    assert "--min-size" not in named.stderr and "--kind" not in named.stderr
     looked = run_derush("run", str(rushes), "--kind", "archives", "--dry-run")
     assert looked.returncode == Exit.USAGE and "--kind all" in looked.stdout
 

@@ -52,7 +52,38 @@ def test_a_run_that_had_nothing_to_do_ends_with_one_line() -> None:
 @pytest.mark.parametrize("counts", [{"done": 1}, {"failed": 1}, {"skipped": 1}, {"cancelled": 1}, {"interrupted": 1}])
 def test_a_run_that_did_something_says_what_and_where(counts: dict[str, int]) -> None:
     shown = printed(told({"STEP2": {"up_to_date": 4}, "STEP3": counts}, warnings=[warning("ARCHIVES_DIR", 79)]))
-    assert "What was done" in shown and "Delivered" in shown and "ARCHIVES_DIR" in shown
+    assert "What was done" in shown and "Projects" in shown and "ARCHIVES_DIR" in shown
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_there"),
+    [({"done": 1}, True), ({"up_to_date": 1, "failed": 1}, True), ({"failed": 1}, False), ({"skipped": 2}, False), (None, False)],
+)  # fmt: skip
+def test_a_delivery_is_shown_where_there_is_one(counts: dict[str, int] | None, is_there: bool) -> None:
+    shown = printed(told({"STEP1": {"done": 1}} | ({"STEP7": counts} if counts else {})))
+    assert [name in shown for name in ("Delivered", "Archived")] == [is_there, is_there]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("205 Locked.zip is protected.", "205 Locked.zip is protected."),
+        ("The archive is refused.", "205 Locked.zip: The archive is refused."),
+        ("205 Locked.zip: broken.", "205 Locked.zip: broken."),
+        ("205 Locked.zip.part is there.", "205 Locked.zip: 205 Locked.zip.part is there."),
+    ],
+)
+def test_what_failed_is_named_once(message: str, said: str) -> None:
+    failure = {
+        "step": "STEP1",
+        "item": "/in/205 Locked.zip",
+        "project": None,
+        "code": "c",
+        "message": message,
+        "remedy": "r",
+    }
+    shown = printed(told({"STEP1": {"failed": 1}}, failures=[failure]))
+    assert f"    {said}\n" in shown
 
 
 def test_what_a_video_lacks_is_said_also_where_there_was_nothing_to_do() -> None:

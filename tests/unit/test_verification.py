@@ -18,6 +18,8 @@ from config.settings import Settings, read_settings
 from services.errors import ServiceError
 from services.verification import Place, Report, find_places, reports, survey
 from tests.conftest import REPOSITORY
+from tests.integration.media import make_clip
+from tests.steps.step2.conftest import run_step2
 from tests.steps.step6.conftest import SEEN, SPOKEN
 from tests.steps.step6.conftest import Workplace as Reducible
 from tests.steps.step7.conftest import Workplace as Deliverable
@@ -276,6 +278,77 @@ def test_what_came_out_of_an_archive_is_verified_where_step2_moved_it(
     assert problem.remedy == f"Run `derush run '{bench.root / 'Projet 1'}' --steps 1 --force`."
     extract("--force")
     assert bench.codes() == []
+
+
+def convert(bench: Bench) -> None:
+    """Let STEP2's own script take in what stands in the project."""
+    code, _events = run_step2(bench.root, "--project", str(bench.project), PROJECTS_DIR=str(bench.projects_dir))
+    assert code == 0
+
+
+@pytest.fixture
+def replaced(bench: Bench, extract: Callable[..., None]) -> Path:
+    """A delivered file that is no film, replaced by one where STEP1 put it, which STEP2 took in."""
+    make_clip(bench.project / "clip.mov")
+    [problem] = bench.verify()[0].problems
+    assert problem.code == "size_differs"
+    assert f"leave that there and run `derush run '{bench.project}'`" in problem.remedy
+    convert(bench)
+    return bench.project / "sources/clip.mov"
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_an_original_that_was_replaced_and_taken_in_is_right(bench: Bench, replaced: Path, quick: bool) -> None:
+    for steps in ([], ["STEP1"]):
+        [report] = bench.verify(*steps, quick=quick)
+        assert (report.state, report.problems) == ("whole", ())
+        assert [(note.code, note.path) for note in report.notes] == [("replaced_by_hand", "sources/clip.mov")]
+    assert bench.verify("STEP2", quick=quick)[0].notes == ()
+
+
+def test_a_replaced_original_is_noted_on_the_command_line_and_ends_with_0(
+    bench: Bench, replaced: Path, run_derush: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    said = f"sources/{replaced.name} is not the delivered file: it was replaced by hand."
+    place = str(bench.projects_dir)
+    told = run_derush("verify", PROJECTS_DIR=place)
+    assert (told.returncode, told.stdout.splitlines()[1:]) == (0, [f"    {said} (replaced_by_hand)"])
+    [project] = json.loads(run_derush("verify", "--json", PROJECTS_DIR=place).stdout)["projects"]
+    assert [note["message"] for note in project["notes"]] == [said] and project["problems"] == []
+
+
+def test_extracting_again_leaves_a_replaced_original_alone(
+    bench: Bench, replaced: Path, extract: Callable[..., None]
+) -> None:
+    content = replaced.read_bytes()
+    extract("--force")
+    assert replaced.read_bytes() == content and not (bench.project / "clip.mov").exists()
+    assert bench.codes() == []
+
+
+def test_a_replaced_original_that_is_put_back_as_it_was_delivered_is_right(bench: Bench, replaced: Path) -> None:
+    shutil.copy(bench.root / "Projet 1/clip.mov", replaced)
+    for quick in (True, False):
+        [report] = bench.verify("STEP1", quick=quick)
+        assert report.problems == report.notes == ()
+
+
+@pytest.mark.parametrize("breakage", ["deleted", "truncated", "one byte, time kept"])
+def test_a_damaged_replacement_is_damaged_and_its_remedy_undoes_no_repair_silently(
+    bench: Bench, replaced: Path, breakage: str
+) -> None:
+    BREAKAGES[breakage][0](replaced)
+    [report] = bench.verify("STEP1")
+    [problem] = report.problems
+    assert (problem.code, report.notes) == (BREAKAGES[breakage][2][0], ())
+    assert "That puts back the delivered file. To keep the one that replaced it, put that there again" in problem.remedy
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"original": {"path": "../secret", "bytes": 1, "sha256": "0"}}'])
+def test_facts_that_no_step_writes_excuse_no_other_original(bench: Bench, replaced: Path, content: str) -> None:
+    (bench.project / "docs/clip_source.json").write_text(content)
+    assert replaced.is_file()
+    assert bench.codes("STEP1") == ["size_differs"]
 
 
 @pytest.fixture

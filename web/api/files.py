@@ -26,13 +26,17 @@ class BrowseQuery(Input):
 
 
 class Entry(Output):
-    """What stands in a folder. `kind` is folder, archive, video or other; `problem` says why it cannot be taken, if so."""
+    """What stands in a folder. `kind` is folder, archive, video or other; `problem` says why it cannot be taken, if so.
+
+    `part_of` names the archive that a file is a later part of: its first part is to be taken.
+    """
 
     name: str
     path: str
     kind: str
     size: int | None
     problem: str
+    part_of: str
 
 
 class Listing(Output):
