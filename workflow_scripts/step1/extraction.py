@@ -94,7 +94,7 @@ def reader_of(source: Source, terms: Terms) -> Reader:
     if path.is_dir():
         if not source.files:
             raise ItemError("no_video", f"The folder {path.name} holds no video that is wanted.", "Give a folder with clips or archives in it; --min-size 0 takes the smallest.")  # fmt: skip
-        return FolderReader(path, source.files)
+        return FolderReader(path, source.files, terms.name_encoding)
     if path.stat().st_size == 0:
         raise ItemError("empty_file", f"{path.name} is empty.", "Copy or download it again.")
     if lead := lead_of(path):
@@ -106,7 +106,7 @@ def reader_of(source: Source, terms: Terms) -> Reader:
         reader: Reader = getattr(import_module(f"workflow_scripts.step1.readers.{module}"), name)(packed)
         return reader
     if is_video(path):
-        return FolderReader(path.parent, source.files)
+        return FolderReader(path.parent, source.files, terms.name_encoding)
     raise ItemError("not_an_archive", f"{path.name} is no archive that can be read.", "Give a zip, tar, 7z or rar file, a video, or a folder of videos.")  # fmt: skip
 
 

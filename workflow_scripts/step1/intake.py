@@ -38,6 +38,10 @@ class Intake:
         """Record a member that cannot be taken while the others can."""
         self.gate.skipped.append({"name": printable(member.name), "reason": reason})
 
+    def rename(self, refused: Member, taken: Member, reason: str) -> None:
+        """Record a member that is taken under another name than its own."""
+        self.gate.changed.append({"name": printable(refused.name), "path": self._paths[taken.name], "reason": reason})
+
     def open(self, member: Member) -> NewFile:
         """Make the file of a member in its place."""
         spend = self._budget.of_file(member.holes)

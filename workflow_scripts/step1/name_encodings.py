@@ -42,9 +42,14 @@ class NameDecoder:
 def decoder_for(names: Collection[bytes], chosen: str = "auto") -> NameDecoder:
     """Return how these names of one archive are read: as `chosen` says, or as they most likely were written."""
     foreign = {name for name in names if not name.isascii()}
-    if not foreign or (chosen == "auto" and all(_decoded(name, "utf-8") is not None for name in foreign)):
+    if not foreign or (chosen == "auto" and all(map(is_utf8, foreign))):
         return NameDecoder(None)
     return NameDecoder(likeliest(foreign) if chosen == "auto" else chosen)
+
+
+def is_utf8(name: bytes) -> bool:
+    """Tell whether a name can be read as UTF-8."""
+    return _decoded(name, "utf-8") is not None
 
 
 def likeliest(names: Collection[bytes]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.steps.step1.conftest import archive_record, tree
+from tests.steps.step1.conftest import archive_record, endings, tree
 from workflow_scripts.step1.name_encodings import decoder_for
 
 FRENCH = ["Répétition générale.mp4", "été à la plage.mov", "Noël.mp4", "ÉTÉ.mov", "À bientôt.mp4", "naïf.mov"]
@@ -105,3 +106,25 @@ def _zip_with_bare_names(path: Path, names: list[bytes]) -> None:
     for number, name in enumerate(names):
         content = content.replace(b"x" * (len(name) - 4) + b"%04d" % number, name)
     path.write_bytes(content)
+
+
+def test_clips_of_a_folder_with_odd_names_are_all_taken_in(source, work, step1):
+    """Among a person's own files no name refuses anything: it is repaired, with a record."""
+    card = source / "card"
+    card.mkdir()
+    names = [
+        b"caf\xe9 cr\xe8me.mov", b"CON.mov", b"a\nb.mov", "été.mov".encode(), "e\u0301te\u0301.mov".encode(), b"Plain.mov", b"plain.mov",
+    ]  # fmt: skip
+    for number, name in enumerate(names):
+        Path(os.fsdecode(os.fsencode(card) + b"/" + name)).write_bytes(b"%d" % number)
+
+    code, events = step1()
+
+    assert (code, endings(events)) == (0, {"card": ("done", None)})
+    taken = tree(work / "card")
+    assert sorted(taken.values()) == [b"%d" % number for number in range(len(names))]
+    assert taken["café crème.mov"] == b"0"
+    assert {entry["reason"] for entry in archive_record(work / "card")["changed"]} >= {
+        "reserved_windows_name", "control_character", "duplicate_member",
+    }  # fmt: skip
+    assert not archive_record(work / "card")["skipped"]

@@ -47,6 +47,10 @@ class Receiver(Protocol):
         """Take note of a member that cannot be taken while the others can."""
         ...
 
+    def rename(self, refused: Member, taken: Member, reason: str) -> None:
+        """Take note of a member that is taken under another name than its own."""
+        ...
+
     def open(self, member: Member) -> NewFile:
         """Make the file of a member that is wanted."""
         ...

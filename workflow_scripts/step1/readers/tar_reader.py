@@ -9,7 +9,7 @@ from typing import Any
 
 from workflow_scripts.step1.archive_policy import Member
 from workflow_scripts.step1.formats import decompressed
-from workflow_scripts.step1.name_encodings import NameDecoder, decoder_for
+from workflow_scripts.step1.name_encodings import NameDecoder, decoder_for, is_utf8
 from workflow_scripts.step1.readers.common import DAMAGE, Packed, Receiver, blocks_of, damage_named, pump
 from workflow_scripts.step1.volumes import opened
 
@@ -74,7 +74,7 @@ class TarReader:
             tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo) as archive,
         ):
             for info in islice(archive, _MOST_NAMES):
-                if not _is_utf8(name := _raw_name(info)):
+                if not is_utf8(name := _raw_name(info)):
                     yield name
 
 
@@ -82,18 +82,10 @@ def _raw_name(info: tarfile.TarInfo) -> bytes:
     return info.name.encode("utf-8", "surrogateescape")
 
 
-def _is_utf8(name: bytes) -> bool:
-    try:
-        name.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def member_of(info: tarfile.TarInfo, decoder_of: Callable[[bytes], NameDecoder] | None = None) -> Member:
     """Describe an entry. `decoder_of` is asked for a name that is no UTF-8."""
     raw = _raw_name(info)
-    decoder = NameDecoder(None) if decoder_of is None or _is_utf8(raw) else decoder_of(raw)
+    decoder = NameDecoder(None) if decoder_of is None or is_utf8(raw) else decoder_of(raw)
     name = decoder(raw)
     if info.issym() or info.islnk():
         return Member(name, "link", None)
