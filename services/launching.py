@@ -40,7 +40,7 @@ def plan_for(inputs: Sequence[Path], workflow: str | None, steps: Sequence[str] 
     """
     chosen = workflow_named(workflow or "full").workflow
     require_inputs(inputs, steps or [step for phase in chosen.phases for step in phase.steps or ()])
-    objective = f"{_what(chosen, steps)}: {_named(inputs) or 'every project'}"
+    objective = f"{_what(chosen, steps)}: {named_briefly(inputs) or 'every project'}"
     made = make_plan(chosen, objective=objective, files=[str(path.absolute()) for path in inputs], steps=steps)
     return made.without_tests()  # its validation looks at what all steps left, in one go
 
@@ -51,10 +51,10 @@ def _what(workflow: Workflow, steps: Sequence[str] | None) -> str:
     return workflow.name if steps is None or set(steps) >= set(of_all) else ", ".join(steps)
 
 
-def _named(inputs: Sequence[Path]) -> str:
-    """Name what a run works on, in a line."""
-    more = f" and {len(inputs) - 3} more" if inputs[3:] else ""
-    return ", ".join(path.name for path in inputs[:3]) + more
+def named_briefly(paths: Sequence[Path]) -> str:
+    """Name files and folders in a line: the first three, and how many more."""
+    more = f" and {len(paths) - 3} more" if paths[3:] else ""
+    return ", ".join(path.name for path in paths[:3]) + more
 
 
 def plan_in_words(

@@ -17,7 +17,7 @@ from services.arrivals import arrivals
 from services.cli.options import to_person
 from services.cli.store import open_store
 from services.errors import ServiceError
-from services.launching import launch, plan_for, steps_named
+from services.launching import launch, named_briefly, plan_for, steps_named
 from services.options import Options
 
 
@@ -57,7 +57,7 @@ def watch(
                 to_person.print(f"{datetime.now():%H:%M} {said}", soft_wrap=True)
             if not paths:
                 continue
-            names = ", ".join(path.name for path in paths[:3]) + (f" and {len(paths) - 3} more" if paths[3:] else "")
+            names = named_briefly(paths)
             try:
                 run = launch(store, settings, plan_for(paths, workflow, chosen), options).run
             except ServiceError as error:  # a folder that is gone again ends no watch
