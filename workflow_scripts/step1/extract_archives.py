@@ -18,7 +18,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in pla
 from config.settings import Settings
 from workflow_scripts.step1.extraction import Extracted, Terms, extract, hashed_beside, terms_of
 from workflow_scripts.step1.finding import Lookout, places_of, wanted
-from workflow_scripts.step1.names import is_named_archive, project_name
+from workflow_scripts.step1.names import is_called, is_named_archive, project_name
 from workflow_scripts.step1.passwords import ask, readable
 from workflow_scripts.step1.publication import publish, restore
 from workflow_scripts.step1.registry import Identity, Registry, content_sha256, identify
@@ -116,7 +116,7 @@ def bring(step: Step, task: Task, registry: Registry) -> None:
     elif (project := registry.project_of(sha256)) and not task.force:
         task.settle("up_to_date", f"extracted already as {project.name}")
         named = project_name(source.path, step.settings.step1_project_pattern)
-        if not project.name.startswith(named):
+        if not is_called(project.name, named):
             task.warning(
                 "same_content", f"It is, byte for byte, what became {project.name}: no project {named} is made."
             )
@@ -176,12 +176,14 @@ def warn(task: Task, extracted: Extracted) -> None:
     """Say what a person may not expect of the project."""
     paths = [Path(str(member["path"])) for member in extracted.members]
     if not any(map(is_video, paths)):
-        nested = [path.name for path in paths if is_named_archive(path.name)]
-        task.warning(
-            "no_video", f"The archive holds no video, but {', '.join(nested[:3])}: STEP1_NESTED=true unpacks archives in "
-            "archives; set it, and run again with --force." if nested else
-            "The archive holds no video: the later steps have nothing to do for it.",
-        )  # fmt: skip
+        inner = [path.name for path in paths if is_named_archive(path.name)]
+        if inner:
+            task.warning(
+                "no_video", f"The archive holds no video, but {', '.join(inner[:3])}. To unpack archives in archives set "
+                "STEP1_NESTED=true, remove the project and run again.",
+            )  # fmt: skip
+        else:
+            task.warning("no_video", "The archive holds no video: the later steps have nothing to do for it.")
     for left in extracted.skipped:
         if left["reason"] != "system_junk":
             task.warning("left_out", f"{left['name']} was left out ({left['reason']}): rename it and run again.")

@@ -65,6 +65,12 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
     return next(name for name in names if name.casefold() not in folded)
 
 
+def is_called(name: str, wanted: str) -> bool:
+    """Tell whether a project has the name that was wanted for it, or that with a number."""
+    number = re.search(r" \((\d+)\)$", name)
+    return name == wanted or (number is not None and name == _numbered(wanted, int(number[1])))
+
+
 def _numbered(name: str, number: int) -> str:
     ending = f" ({number})"
     return fitting_name(name, LONGEST_PROJECT - len(ending)) + ending

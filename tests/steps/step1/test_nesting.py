@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ def test_by_default_they_are_files_like_any_other(source, work, step1, inner):
     pack(source / "shoot.zip", files({"card.zip": card, "b.mp4": b"b"}))
     step1()
     assert tree(work / "shoot") == {"card.zip": card, "b.mp4": b"b"}
+
+
+def test_an_archive_of_nothing_but_archives_says_how_to_unpack_them_and_that_does(source, work, step1, inner):
+    pack(source / "shoot.zip", files({"card.zip": inner("card.zip", {"a.mp4": b"a"}), "notes.txt": b"n"}))
+
+    _code, events = step1()
+
+    (said,) = (event["message"] for event in events if event["event"] == "warning")
+    assert "card.zip" in said and "STEP1_NESTED=true, remove the project and run again" in said
+    shutil.rmtree(work / "shoot")
+    assert step1(STEP1_NESTED="true")[0] == 0
+    assert tree(work / "shoot") == {"card/a.mp4": b"a", "notes.txt": b"n"}
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".7z"])

@@ -8,7 +8,7 @@ import pytest
 
 from workflow_scripts.step1.archive_policy import Budget, Gate, Limits, Member, safe_parts
 from workflow_scripts.step1.layout import renames, settled, single_root
-from workflow_scripts.step1.names import free_name, project_name
+from workflow_scripts.step1.names import free_name, is_called, project_name
 from workflow_scripts.step1.portable_names import fitting_name
 from workflow_scripts.stepkit.errors import ItemError
 
@@ -286,6 +286,14 @@ def test_a_project_name_has_at_most_150_bytes():
 def test_another_pattern_names_by_its_group():
     assert project_name(PurePosixPath("show_s01e02_raw.zip"), r"(?P<show>[a-z]+)_.*") == "show"
     assert project_name(PurePosixPath("Unmatched.zip"), r"(?P<show>[a-z]+)_.*") == "Unmatched"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("12 Camille", True), ("12 Camille (2)", True), ("12 Camille b", False), ("12 Cam", False), ("x (2)", False)],
+)
+def test_a_numbered_name_is_still_the_one_that_was_wanted(name, answer):
+    assert is_called(name, "12 Camille") is answer
 
 
 def test_a_free_name_is_numbered():
