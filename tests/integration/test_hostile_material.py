@@ -103,13 +103,15 @@ def test_later_steps_alone_find_what_was_made_of_an_archive(run_derush: Derush, 
     assert "empty: no archive, video or project" in later.stderr.replace("\n", "")
 
 
-def test_one_odd_name_in_a_folder_of_clips_harms_only_itself(run_derush: Derush, tmp_path: Path) -> None:
+def test_one_odd_name_in_a_folder_of_clips_is_repaired_and_said(run_derush: Derush, tmp_path: Path) -> None:
     folder = tmp_path / "rushes"
     make_clip(folder / "good.mp4", seconds=0.4)
     (folder / "new\nline.mp4").write_bytes((folder / "good.mp4").read_bytes())
     told = json.loads(run_derush("run", "--json", str(folder), "--steps", "1-2").stdout)
-    assert told["steps"]["STEP2"]["counts"] == {"done": 1}
-    assert [warning["code"] for warning in told["warnings"]] == ["left_out"]
+    assert told["steps"]["STEP2"]["counts"] == {"done": 2}
+    assert [(warning["code"], warning["message"].split()[0]) for warning in told["warnings"]] == [
+        ("renamed", r"new\nline.mp4")
+    ]
 
 
 def test_a_moved_project_comes_back_when_its_delivery_is_gone_or_by_force(run_derush: Derush, tmp_path: Path) -> None:
