@@ -21,7 +21,7 @@ from config.contract import Exit
 from services.errors import ServiceError
 
 FILE_NAME = "derush.sqlite3"
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `migrations/versions`. Alembic is only imported where a database is at another one."""
 
 _MIGRATIONS = Path(__file__).with_name("migrations")

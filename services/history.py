@@ -224,6 +224,12 @@ class History:
         with self._database.reading() as connection, Session(connection) as session:
             return list(session.scalars(statement))
 
+    def count_events(self, run_id: str, name: str) -> int:
+        """Return how many events of a name a run has."""
+        named = (Event.run_id == storable(run_id), Event.event == literal(name, literal_execute=True))
+        with self._database.reading() as connection:
+            return int(connection.execute(select(func.count()).where(*named)).scalar() or 0)
+
     def events_since(self, after: int, limit: int) -> list[Event]:
         """Return the events of any run with ids above `after`, oldest first."""
         with self._database.reading() as connection, Session(connection) as session:

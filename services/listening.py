@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ class Listener(Protocol):
     def log_line(self, label: str, line: str) -> None:
         """A worker wrote a line to its log."""
 
-    def warning(self, label: str, item: str | None, code: str, message: str) -> None:
+    def warning(self, label: str, item: str | None, message: str) -> None:
         """A worker warned of something."""
 
     def note(self, text: str) -> None:
@@ -48,3 +49,17 @@ class Result:
     exit_code: int = Exit.OK
     left_out: Mapping[str, Any] = field(default_factory=lambda: {"count": 0, "named": []})
     """Delivered files that were found and not taken in: how many, and the first ones."""
+    _given: set[tuple[str, str]] = field(default_factory=set)
+
+    def is_new_warning(self, facts: Mapping[str, Any]) -> bool:
+        """Keep a worker's warning; tell whether it is new: those about no item every worker gives when it starts.
+
+        Figures do not count there: of a disk that is nearly full each finds a little less free than the one before.
+        """
+        if not facts.get("item"):
+            told = (str(facts.get("code")), re.sub(r"\d+", "", str(facts.get("message"))))
+            if told in self._given:
+                return False
+            self._given.add(told)
+        self.warnings.append(facts)
+        return True

@@ -190,6 +190,8 @@ class Event(Base, kw_only=True):
         Index("ix_events_run", "run_id", "id"),
         # A supervisor asks for requests all the time, and there are few among very many events.
         Index("ix_events_requested", "run_id", "id", **_only("event = 'requested'")),
+        # Counted with every look at a run.
+        Index("ix_events_warnings", "run_id", "id", **_only("event = 'warning'")),
         {"sqlite_autoincrement": True},
     )
 

@@ -38,6 +38,15 @@ class ItemFailure(Failure):
     project: str | None
 
 
+class RunWarning(_Response):
+    """Something a person should know though the work went on. `subject` is the path of what it is about, if of anything."""
+
+    code: str
+    message: str
+    step: str | None
+    subject: str | None
+
+
 class AtWork(_Response):
     """A task that is being worked on: `done` of `total`, in `unit`; a total of 0 means that nobody knows it."""
 
@@ -88,7 +97,8 @@ class GlobalStatus(_Response):
     when all of it has, or the run succeeded without what a person cancelled. `elapsed_seconds` is the time that supervisors worked on the run.
     `remaining_seconds` is null while it cannot be told. `counts` are the last attempts of all tasks by status,
     `attempts` how many attempts were made before those: `retried` tasks had failed, `redone` ones had ended well and were
-    done again with what comes before them, or because a person wanted that.
+    done again with what comes before them, or because a person wanted that. `warnings` holds the first ones, until the
+    run's events are deleted (EVENTS_KEEP_DAYS); `warning_count` counts them all.
     """
 
     model_config = ConfigDict(
@@ -118,6 +128,8 @@ class GlobalStatus(_Response):
     retried: int = Field(ge=0)
     redone: int = Field(ge=0)
     steps: tuple[StepStatus, ...]
+    warnings: tuple[RunWarning, ...]
+    warning_count: int = Field(ge=0)
     error: Failure | None
 
     def record(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The global status of a run: how far it is, what each step is at, what failed, how long it will take.
 
 While a run goes on, what is said of it and of its steps is made up from its tasks; when it is over, from what was
-recorded. Nothing is asked that grows with the number of tasks but two counts in the database.
+recorded. Nothing is asked that grows with the number of tasks but a few counts in the database.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from services import estimates
 from services.estimates import Tally
 from services.executions import Execution, Store
 from services.history import Again
+from services.models import Event
 from services.plans import Plan
-from services.responses import AtWork, Failure, GlobalStatus, ItemFailure, Reason, StepStatus
+from services.responses import AtWork, Failure, GlobalStatus, ItemFailure, Reason, RunWarning, StepStatus
 from services.stages import Stage, closure, stages_of
 from services.statuses import ACTIVE, SETTLED
 from services.survival import elapsed_seconds
 
 MOST_ITEMS = 10
-"""Of each step, how many tasks at work and how many failures are told one by one."""
+"""Of each step, how many tasks at work and how many failures are told one by one; of a run, how many warnings."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def global_status(store: Store, execution_id: str, now: str | None = None) -> Gl
         counts.update(own.counts)
     attempts = sum(own.further for own in facts.tallies.values())
     again = store.done_again(run.id) if attempts else Again(0, 0)
+    warned = store.events_after(run.id, 0, MOST_ITEMS, names=["warning"])
     return GlobalStatus(
         execution_id=run.id,
         status=run.status,
@@ -75,6 +77,8 @@ def global_status(store: Store, execution_id: str, now: str | None = None) -> Gl
         retried=again.retried,
         redone=again.redone,
         steps=tuple(_step(stage, facts, weights[stage.id]) for stage in facts.stages.values()),
+        warnings=tuple(map(_warning, warned)),
+        warning_count=store.count_events(run.id, "warning") if len(warned) == MOST_ITEMS else len(warned),
         error=Failure(**_failure(run)) if run.error else None,
     )
 
@@ -167,6 +171,13 @@ def _at_work(task: Execution) -> AtWork:
 
 def _item_failure(task: Execution) -> ItemFailure:
     return ItemFailure(execution_id=task.id, subject=task.subject or "", project=task.project, **_failure(task))
+
+
+def _warning(event: Event) -> RunWarning:
+    step, item = event.data.get("step"), event.data.get("item")
+    return RunWarning(
+        **_texts(event.data, "code", "message"), step=str(step) if step else None, subject=str(item) if item else None
+    )
 
 
 def _failure(row: Execution) -> dict[str, str]:

@@ -171,10 +171,11 @@ class Supervisor:
 
     def _take_warning(self, worker: Worker, work: Work | None, event: Mapping[str, Any]) -> None:
         label, item, facts = worker.stage.label, event.get("item"), {**event, "step": worker.stage.label}
-        self.result.warnings.append(facts)
+        if not self.result.is_new_warning(facts):
+            return
         about = work.task if work and item == work.task.item.path else None
         self._book.warning(about, {key: facts.get(key) for key in ("step", "item", "code", "message")})
-        self._listener.warning(label, item, str(event.get("code")), str(event.get("message")))
+        self._listener.warning(label, item, str(event.get("message")))
 
     def _take_task_event(self, worker: Worker, task: Task, event: Mapping[str, Any]) -> None:
         kind = event["event"]

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.progress import Task as Bar
 from rich.text import Text
 
-from services.cli.style import OUTCOME_COLOURS, colour_of, is_news, name_of, plain
+from services.cli.style import OUTCOME_COLOURS, colour_of, name_of, plain
 from services.flow import Flow, Task
 from services.stages import Stage
 
@@ -60,7 +60,6 @@ class RunView:
         self._steps: dict[str, TaskID] = {}
         self._items: dict[Task, TaskID] = {}
         self._flow: Flow | None = None
-        self._warned: set[tuple[str, str]] = set()
 
     def __enter__(self) -> RunView:
         self._progress.start()
@@ -129,11 +128,10 @@ class RunView:
             style = next((style for level, style in _LEVELS.items() if shown.startswith(level)), "")
             self._say(label, shown, style)
 
-    def warning(self, label: str, item: str | None, code: str, message: str) -> None:
-        """Say what a step warns of: about no item once a run, about an item unless the worker's log has said it."""
+    def warning(self, label: str, item: str | None, message: str) -> None:
+        """Say what a step warns of: about an item unless the worker's log has said it."""
         if item is None:
-            if is_news(code, message, self._warned):
-                self._say(label, f"WARNING {message}", "yellow")
+            self._say(label, f"WARNING {message}", "yellow")
         elif not self._show_log:
             self._say(label, f"{Path(item).name}: {message}", "yellow")
 
@@ -167,7 +165,7 @@ class Silence:
     def note(self, text: str) -> None:
         """Say nothing."""
 
-    def warning(self, label: str, item: str | None, code: str, message: str) -> None:
+    def warning(self, label: str, item: str | None, message: str) -> None:
         """Say nothing."""
 
 

@@ -34,6 +34,7 @@ def screen(told: GlobalStatus) -> RenderableType:
     if told.steps:
         parts.append(_steps(told))
     parts += [line for step in told.steps for line in _failures(step)]
+    parts += warnings(told)
     if told.error:
         parts.append(Text(f"✗ {plain(told.error.message)}", "red"))
         parts.append(Text(f"  → {plain(told.error.remedy)} ({plain(told.error.code)})"))
@@ -130,6 +131,19 @@ def _seconds_between(begin: str | None, end: str | None) -> float:
 
 def _bar(share: float) -> ProgressBar:
     return ProgressBar(total=1.0, completed=share, width=_BAR)
+
+
+def warnings(told: GlobalStatus) -> Iterator[Text]:
+    """Return what a person should know of the run though its work went on."""
+    for each in told.warnings:
+        about = (
+            item_name(each.subject, None).append(after_name(each.subject, each.message))
+            if each.subject
+            else Text(each.message)
+        )
+        yield Text.assemble((f"! {plain(each.step or '')} ", "yellow"), plain(about.plain))
+    if (more := told.warning_count - len(told.warnings)) > 0:
+        yield Text(f"  and {more} more: `derush logs` and the panel's page of the run have them", "yellow")
 
 
 def _failures(step: StepStatus) -> Iterator[Text]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import cycle
@@ -87,17 +86,6 @@ def after_name(item: str, message: str) -> str:
     """Return what stands after an item's name to say this of it: most messages begin with the name themselves."""
     rest = message.removeprefix(Path(item).name)
     return rest if rest != message and rest[:1] in (" ", ":", ",") else f": {message}"
-
-
-def is_news(code: str, message: str, known: set[tuple[str, str]]) -> bool:
-    """Tell whether a warning about a run as a whole was not given yet, and remember it in `known`.
-
-    Figures do not count: of a disk that is nearly full each worker finds a little less free than the one before.
-    """
-    told = (code, re.sub(r"\d+", "", message))
-    is_new = told not in known
-    known.add(told)
-    return is_new
 
 
 def amount(count: int, noun: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from config.contract import Exit
 from config.settings import Settings
 from services.cli.preview_view import print_left_out
-from services.cli.style import OUTCOME_COLOURS, after_name, amount, colour_of, is_news, name_of
+from services.cli.style import OUTCOME_COLOURS, after_name, amount, colour_of, name_of
 from services.flow import Task
 from services.listening import Result
 
@@ -47,19 +47,13 @@ def summary(result: Result, settings: Settings) -> dict[str, Any]:
             if task.outcome and task.outcome.status == "skipped" and not task.stage.is_check
         ],
         "left_out": result.left_out,
-        "warnings": without_repeats(result.warnings),
+        "warnings": result.warnings,
         "artefacts": result.artefacts,
         "places": {
             "projects": str(settings.projects_dir), "output": str(settings.output_dir),
             "archives": str(settings.archives_dir), "logs": str(settings.logs_dir),
         },
     }  # fmt: skip
-
-
-def without_repeats(warnings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return warnings without those about no item that were given before: every worker gives them when it starts."""
-    known: set[tuple[str, str]] = set()
-    return [each for each in warnings if each["item"] or is_news(each["code"], each["message"], known)]
 
 
 def _by_step(tasks: list[Task]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from services.cli.status_view import LEAST_SHOWN, item_name, title
+from services.cli.status_view import LEAST_SHOWN, item_name, title, warnings
 from services.cli.style import STATUS_STYLES, amount, counted, duration, local_time, plain
 from services.executions import Event, Execution
 from services.responses import GlobalStatus, StepStatus
@@ -59,6 +59,8 @@ def tree(told: GlobalStatus, tasks: Mapping[str, Sequence[Execution]], *, with_a
             add_task(branch, task, with_artefacts=with_artefacts)
         if (hidden := sum(step.counts.values()) - len(shown)) > 0:
             branch.add(Text(f"and {hidden} more: --all shows them", "dim"))
+    for said in warnings(told):
+        root.add(said)
     return root
 
 

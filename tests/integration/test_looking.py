@@ -51,25 +51,42 @@ class History:
         return json.loads(self.derush(*arguments, "--json"))
 
 
-@pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> History:
-    folder = tmp_path_factory.mktemp("past")
+def place_in(folder: Path) -> History:
+    """A place without any run."""
     names = ("PROJECTS_DIR", "OUTPUT_DIR", "ARCHIVES_DIR", "LOGS_DIR", "DATA_DIR", "CACHE_ROOT_DIR")
     places = {name: str(folder / name.lower()) for name in names}
     own = {"DERUSH_ENV_FILE": str(folder / "no.env"), "COLUMNS": "400", "STEP1_MIN_SIZE_MB": "0"}
-    variables = {**os.environ, **places, **own}
     for path in places.values():
         Path(path).mkdir()
+    return History({**os.environ, **places, **own}, [])
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> History:
+    folder = tmp_path_factory.mktemp("past")
+    made = place_in(folder)
     rushes = folder / "rushes"
     rushes.mkdir()
     with zipfile.ZipFile(rushes / "good.zip", "w") as archive:
         archive.writestr("a.mov", b"some bytes")
-    made = History(variables, [])
     for _ in range(2):
         made.told.append(json.loads(made.derush("run", str(rushes), "--steps", "1", "--json")))
     (rushes / HOSTILE).write_bytes(b"PK\x03\x04 and nothing that a zip would go on with")
     made.told.append(json.loads(made.derush("run", str(rushes), "--steps", "1", "--json", code=Exit.SOME_FAILED)))
     return made
+
+
+def test_what_a_run_warned_of_is_told_with_it(tmp_path: Path) -> None:
+    place, packed = place_in(tmp_path), tmp_path / "odd.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("trailing. /a.mov", b"some bytes")
+    place.derush("run", str(packed), "--steps", "1")
+    status = place.told_by("status")
+    jsonschema.validate(status, SCHEMA)
+    (warned,) = (each for each in status["warnings"] if each["subject"])
+    assert (warned["code"], warned["step"], warned["subject"]) == ("renamed", "STEP1", str(packed))
+    for command in ("status", "show"):
+        assert f"! STEP1 odd.zip: {warned['message']}" in place.derush(command)
 
 
 def test_status_tells_a_run_as_its_schema_says(past: History) -> None:

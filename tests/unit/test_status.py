@@ -16,9 +16,9 @@ import pytest
 from config.catalog import steps
 from services.database import open_database
 from services.errors import ServiceError
-from services.executions import Execution, Store, new_id
+from services.executions import Event, Execution, Store, new_id
 from services.plans import Plan, PlanTask
-from services.responses import GlobalStatus, StepStatus
+from services.responses import GlobalStatus, RunWarning, StepStatus
 from services.stages import stages_of
 from services.status import MOST_ITEMS, global_status
 from tests.conftest import REPOSITORY
@@ -380,6 +380,22 @@ def test_a_part_of_a_run_stands_for_it(store: Store) -> None:
     with pytest.raises(ServiceError) as refused:
         global_status(store, new_id())
     assert refused.value.code == "no_such_execution"
+
+
+def test_the_first_warnings_are_told_and_all_are_counted(store: Store) -> None:
+    run = Grown(store, plan_of("STEP2"))
+    assert (run.status().warnings, run.status().warning_count) == ((), 0)
+    given = {"step": "STEP2", "item": "/r/\udce9.mov", "code": "frames_missing", "message": "12 frames are missing."}
+    store.save([], [Event(run_id=run.run.id, at=at(n), event="warning", data=given) for n in range(MOST_ITEMS)])
+    store.save([], [Event(run_id=run.run.id, at=at(20), event="task_started")])
+    told = run.status()
+    assert told.warnings == (
+        RunWarning(code="frames_missing", message="12 frames are missing.", step="STEP2", subject="/r/\udce9.mov"),
+    ) * MOST_ITEMS  # fmt: skip
+    assert told.warning_count == MOST_ITEMS
+    unsaid = {"step": None, "item": None, "code": "c", "message": "m"}
+    store.save([], [Event(run_id=run.run.id, at=at(30), event="warning", data=unsaid)])
+    assert (len(run.status().warnings), run.status().warning_count) == (MOST_ITEMS, MOST_ITEMS + 1)
 
 
 def test_the_schema_is_the_models_and_holds_for_what_is_told(store: Store) -> None:
