@@ -19,6 +19,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Entry:
-    """One archive: its folder and its metadata, which is empty when it cannot be read."""
+    """One archive: its folder and its metadata, which is empty when it cannot be read or gone by."""
 
     folder: Path
     metadata: Mapping[str, Any]
@@ -108,6 +109,11 @@ class Entry:
     def artefacts(self) -> list[dict[str, Any]]:
         """What the metadata says of each file; empty in archives older than this record."""
         return list(self.metadata.get("artefacts", []))
+
+    @property
+    def bytes(self) -> int:
+        """How much the files of the archive hold, without the metadata."""
+        return sum(int(known["bytes"]) for known in self.artefacts)
 
 
 @dataclass(frozen=True)
@@ -350,37 +356,51 @@ def _entry(folder: Path) -> Entry:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         metadata = None
-    return Entry(folder, metadata if isinstance(metadata, dict) else {})
+    return Entry(folder, metadata if _is_sound(metadata) else {})
 
 
-def _path_of(folder: Path, known: Mapping[str, Any]) -> Path:
-    """Return an archived file's path. Raises ArchiveDamaged for a name that leads out of the archive."""
-    name = str(known["name"])
-    if name != Path(name).name:
-        raise ArchiveDamaged(f"{folder}: {name!r} is no file of this archive")
-    return folder / name
+def _is_sound(metadata: Any) -> bool:
+    """Tell whether metadata can be gone by: it may have rotted, or come from somebody else."""
+    made = metadata.get("artefacts", []) if isinstance(metadata, dict) else None
+    return isinstance(made, list) and all(map(_is_artefact, made))
+
+
+def _is_artefact(known: Any) -> bool:
+    """Tell whether this names a file of the archive's own folder, with a kind, a size and a sha256."""
+    if not isinstance(known, dict):
+        return False
+    name, size, sha256 = known.get("name"), known.get("bytes"), known.get("sha256")
+    is_name = isinstance(name, str) and name == Path(name).name and name not in ("", "..") and "\0" not in name
+    is_known = isinstance(size, int) and isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None
+    return is_name and is_known and isinstance(known.get("kind"), str)
 
 
 def _has_its_size(folder: Path, known: Mapping[str, Any]) -> bool:
-    path = _path_of(folder, known)
-    return path.is_file() and path.stat().st_size == known["bytes"]
+    try:
+        status = (folder / known["name"]).lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == known["bytes"]
 
 
 def _wrong(folder: Path, known: Mapping[str, Any], on_bytes: OnBytes) -> str | None:
     """Return what is wrong with one file of an archive, or None."""
+    path = folder / known["name"]
     try:
-        path = _path_of(folder, known)
-        if path.stat().st_size != known["bytes"]:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            return "missing"  # a link leads out of the archive, a pipe would be waited for
+        if status.st_size != known["bytes"]:
             return "size"
         return None if sha256_of(path, on_bytes) == known["sha256"] else "checksum"
-    except (FileNotFoundError, ArchiveDamaged):
+    except FileNotFoundError:
         return "missing"
     except OSError:
         return "unreadable"
 
 
 def _restored(folder: Path, known: Mapping[str, Any], destination: Path, on_bytes: OnBytes) -> Path:
-    source, sha256 = _path_of(folder, known), known["sha256"]
+    source, sha256 = folder / known["name"], known["sha256"]
     places = numbered(destination / source.name)
     target = next(path for path in places if not os.path.lexists(path) or holds(path, sha256, on_bytes))
     if not os.path.lexists(target):

@@ -52,6 +52,7 @@ COMMANDS = {
     "accept": Entry("steering", "Take failures as they are: what depends on them goes on as if they were done."),
     "step": Entry("step", "Run one step's script under its own environment's interpreter."),
     "verify": Entry("verify", "Check that every file that steps recorded is there, whole and unchanged."),
+    "archive": Entry("archive", "The archives of results: found, checked for bit rot, brought back."),
     "doctor": Entry("doctor", "Check everything that a run needs, and say what to do about what is missing."),
     "logs": Entry("look", "Show the newest log of a step."),
     "serve": Entry("panel", "Open the control panel until Ctrl-C; runs go on without it."),

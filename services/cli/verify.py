@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from config.catalog import steps as declared_steps
 from config.contract import Exit
 from config.settings import load_settings
 from services.cli.options import AsJson, console, named, to_person
-from services.cli.style import amount
-from services.verification import OnBytes, Report, Survey, find_places, reports, survey
+from services.cli.reading import reading_progress
+from services.cli.style import amount, plain
+from services.verification import Report, find_places, reports, survey
 
 _STATES = {"whole": "[green]✓[/]", "moved": "[green]✓[/]", "no_records": "[dim]-[/]", "damaged": "[red]✗[/]"}
 
@@ -41,7 +40,7 @@ def verify(
     surveys = survey(places, settings, steps=chosen, quick=quick)
     made = []
     screen = to_person if as_json or not console.is_terminal else console
-    with _progress(surveys, screen) as on_bytes:
+    with reading_progress(sum(survey.to_read for survey in surveys), screen) as on_bytes:
         for report in reports(surveys, on_bytes):
             made.append(report)
             if not as_json:
@@ -59,32 +58,14 @@ def _step_ids(names: Sequence[str]) -> list[str]:
     return [name.upper() if name.upper().startswith("STEP") else f"STEP{name}" for name in names]
 
 
-@contextmanager
-def _progress(surveys: Sequence[Survey], screen: Console) -> Iterator[OnBytes]:
-    """Show on a terminal how much is read, how fast, and the time left; gives what hears the bytes."""
-    total = sum(survey.to_read for survey in surveys)
-    if not (screen.is_terminal and total):
-        yield lambda _count: None
-        return
-    # Imported here: a quick verification, which reads nothing, runs several times in a run.
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = TextColumn("Reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=screen, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
-        bar = progress.add_task("", total=total)
-        yield lambda count: progress.advance(bar, count)
-
-
 def _print_report(report: Report) -> None:
-    name = escape(_shown(report.place.path.name))
+    name = escape(plain(report.place.path.name))
     console.print(f"{_STATES[report.state]} {name}: {_counts(report)}", soft_wrap=True, highlight=False)
     for problem in report.problems:
-        said = (
-            f"    {escape(_shown(problem.message))} [bold]{escape(_shown(problem.remedy))}[/] [dim]({problem.code})[/]"
-        )
+        said = f"    {escape(plain(problem.message))} [bold]{escape(plain(problem.remedy))}[/] [dim]({problem.code})[/]"
         console.print(said, soft_wrap=True, highlight=False)
     for note in report.notes:
-        console.print(f"    {escape(_shown(note.message))} [dim]({note.code})[/]", soft_wrap=True, highlight=False)
+        console.print(f"    {escape(plain(note.message))} [dim]({note.code})[/]", soft_wrap=True, highlight=False)
 
 
 def _counts(report: Report) -> str:
@@ -92,17 +73,12 @@ def _counts(report: Report) -> str:
         return "no records yet"
     parts = [amount(report.files, "file"), f"{report.bytes / 1e6:.1f} MB"] if report.place.moved_to is None else []
     if report.place.moved_to is not None:
-        parts.append(f"moved to {escape(_shown(report.place.moved_to))}")
+        parts.append(f"moved to {escape(plain(report.place.moved_to))}")
     if report.archives:
         parts.append(amount(report.archives, "archive"))
     if report.problems:
         parts.append(f"[red]{amount(len(report.problems), 'problem')}[/]")
     return ", ".join(parts)
-
-
-def _shown(text: str) -> str:
-    """Replace what a terminal would take as a command: records may come from anywhere."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _record(report: Report) -> dict[str, object]:

@@ -18,7 +18,6 @@ from config.contract import Exit
 from config.settings import REPOSITORY, read_settings
 from services import doctor
 from services.cli.app import COMMANDS, app_for, overview
-from services.cli.console import RunView
 from services.cli.style import amount, state
 from services.cli.summary import print_summary, summary
 from services.listening import Result
@@ -98,23 +97,15 @@ def test_one_is_not_many(count: int, said: str) -> None:
     assert f"Made {said} ({count}.0 MB)" in printed(told({"STEP2": {"done": 1}}, artefacts=artefacts))
 
 
-def test_what_every_worker_warns_of_is_told_once_a_run() -> None:
+def test_what_every_worker_warns_of_is_taken_once_a_run() -> None:
     about_a_clip = {"code": "odd", "step": "STEP5", "item": "/p/a.mp4", "message": "3 frames are odd."}
     result = Result("exec_0123456789ab")
-    result.warnings = [
+    given = [
         warning("ARCHIVES_DIR", 79), about_a_clip, warning("ARCHIVES_DIR", 78), warning("CACHE_ROOT_DIR", 78), about_a_clip,
     ]  # fmt: skip
+    assert [result.is_new_warning(each) for each in given] == [True, True, False, True, True]
     wanted = [warning("ARCHIVES_DIR", 79), about_a_clip, warning("CACHE_ROOT_DIR", 78), about_a_clip]
     assert summary(result, read_settings({}))["warnings"] == wanted
-
-
-@pytest.mark.parametrize("show_log", [True, False])
-def test_what_every_worker_warns_of_is_shown_once_while_it_runs(show_log: bool) -> None:
-    screen = io.StringIO()
-    view = RunView(Console(file=screen, width=200), show_log=show_log)
-    for free in (79, 78, 77):
-        view.warning("STEP5", None, "little_space", str(warning("ARCHIVES_DIR", free)["message"]))
-    assert screen.getvalue().splitlines() == [f"STEP5 │ WARNING {warning('ARCHIVES_DIR', 79)['message']}"]
 
 
 @pytest.mark.parametrize(

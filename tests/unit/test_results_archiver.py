@@ -170,13 +170,37 @@ def test_a_damaged_archive_is_not_restored(archiver, artefacts, tmp_path):
     assert not (tmp_path / "back").exists()
 
 
-def test_metadata_cannot_lead_out_of_its_archive(archiver, artefacts, tmp_path):
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "../../secret"},
+        {"name": ".."},
+        {"name": "a\0b"},
+        {"name": 3},
+        {"bytes": "2"},
+        {"sha256": None},
+        "clip.json",
+    ],
+)
+def test_metadata_that_cannot_be_gone_by_is_damage(archiver, artefacts, tmp_path, said):
     entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
     (archiver.archives_dir / "secret").write_bytes(b"{}")
-    text = (entry.folder / "metadata.json").read_text().replace('"clip_audio.json"', '"../../secret"')
-    (entry.folder / "metadata.json").write_text(text)
+    metadata = json.loads((entry.folder / "metadata.json").read_text())
+    metadata["artefacts"][1] = {**metadata["artefacts"][1], **said} if isinstance(said, dict) else said
+    (entry.folder / "metadata.json").write_text(json.dumps(metadata))
     [entry] = archiver.list()
-    assert archiver.verify(entry) == [Problem("../../secret", "missing")]
+    assert archiver.verify(entry) == [Problem("metadata.json", "unreadable")]
+    with pytest.raises(ArchiveDamaged):
+        archiver.restore(entry, tmp_path / "back")
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/hostname"), os.mkfifo, Path.mkdir])
+def test_only_a_regular_file_counts_as_archived(archiver, artefacts, make):
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    (entry.folder / "clip_audio.json").unlink()
+    make(entry.folder / "clip_audio.json")
+    assert archiver.verify(entry) == [Problem("clip_audio.json", "missing")]
+    assert archiver.same(SUBJECT, artefacts) is None
 
 
 def test_a_source_that_is_not_what_is_recorded_is_refused_and_leaves_nothing(archiver, artefacts):
