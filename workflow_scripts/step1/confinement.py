@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
-from workflow_scripts.step1.system_calls import die_with_parent
+from workflow_scripts.step1.system_calls import die_with_parent, keep_freed_memory
 from workflow_scripts.stepkit.errors import ItemError, from_os_error
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ def _too_hungry() -> ItemError:
 def _child(work: Work, confines: Confines, ours: Connection, theirs: Connection) -> None:
     """What the child does: it says how far it is, and at its end one word of how it went."""
     die_with_parent()
+    keep_freed_memory()
     ours.close()  # so that a parent that is gone is noticed
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

@@ -7,7 +7,6 @@ byte 257), RFC 1952 (gzip), the bzip2 and xz format notes, RFC 8878 (zstd).
 from __future__ import annotations
 
 import bz2
-import gzip
 import lzma
 import os
 import struct
@@ -17,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
+from zlib_ng import gzip_ng, zlib_ng
+
 from workflow_scripts.step1.zip_directory import TAIL, number_of_disks
 
 if sys.version_info >= (3, 14):
@@ -25,12 +26,29 @@ else:
     from backports import zstd
 
 _HEAD = 512
+_BLOCK = 1 << 18
 _TAR_MAGIC = slice(257, 262)
+
+
+class _LargeReads:
+    """A file that gives decompressors more than the 8 KiB they ask for: they take what they get, and come less often."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+
+    def read(self, _size: int) -> bytes:
+        return self._raw.read(_BLOCK)
+
+
+def _with_large_reads(opener: Callable[[Any], Any]) -> Callable[[IO[bytes]], Any]:
+    return lambda raw: opener(_LargeReads(raw))
+
+
 _COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": zstd.ZstdFile,
+    b"\x1f\x8b": lambda raw: gzip_ng.GzipNGFile(fileobj=raw),  # type: ignore[no-untyped-call]
+    b"BZh": _with_large_reads(bz2.BZ2File),
+    b"\xfd7zXZ\x00": _with_large_reads(lzma.LZMAFile),
+    b"\x28\xb5\x2f\xfd": _with_large_reads(zstd.ZstdFile),
 }
 _CONTAINERS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
 _ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -40,7 +58,7 @@ _OFFICE_MARKS = (b"[Content_Types].xml", b"mimetype")
 
 ZstdDecompressor = zstd.ZstdDecompressor
 
-BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError)
+BROKEN_STREAM = (OSError, EOFError, zlib.error, cast("type[Exception]", zlib_ng.error), lzma.LZMAError, zstd.ZstdError)
 """What the decompressors raise for data that is damaged or cut off."""
 
 

@@ -40,7 +40,7 @@ class NewFile:
         """Append a block. Raises what `spend` raises, OSError when the disk is full."""
         begin = self.size
         self._count(block)
-        self._ends_in_hole = len(block) >= _LEAST_HOLE and block == _ZEROS[: len(block)]
+        self._ends_in_hole = len(block) >= _LEAST_HOLE and not block[0] and block == _ZEROS[: len(block)]
         if self._ends_in_hole:
             os.lseek(self.descriptor, self.size, os.SEEK_SET)
         else:

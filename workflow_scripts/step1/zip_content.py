@@ -5,11 +5,11 @@ from __future__ import annotations
 import bz2
 import lzma
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import inflate64
+from zlib_ng import zlib_ng
 
 from workflow_scripts.step1.formats import ZstdDecompressor
 from workflow_scripts.step1.zip_crypto import AesDecrypter, CryptoDecrypter
@@ -21,6 +21,8 @@ _SIZES_FOLLOW = 0x8
 _BEYOND = 0x20 | 0x40 | 0x2000
 """Flags of patches, of PKWARE's own strong encryption, and of a list that is encrypted."""
 _BLOCK = 1 << 18
+_DEFLATED = 1 << 16
+"""How much Deflate is unpacked at a time: what footage makes of it fits into a block, so that nothing is left to copy."""
 _BLOCK64 = 1 << 10
 """How much Deflate64 is unpacked at a time: its library has no limit on what comes out, and a byte can become 29 KB."""
 
@@ -45,7 +47,7 @@ def content(file: IO[bytes], entry: Entry, password: bytes | None) -> Iterator[b
     packed = _decrypted(file, entry, password) if password is not None else _clear(file, entry)
     crc = size = 0
     for block in _UNPACKERS[entry.method](packed):
-        crc, size = zlib.crc32(block, crc), size + len(block)
+        crc, size = zlib_ng.crc32(block, crc), size + len(block)
         yield block
     for _rest in packed:
         pass  # to its end, so that what is encrypted is authenticated
@@ -126,12 +128,13 @@ def _stored(packed: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _deflated(packed: Iterator[bytes]) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    unpacker = zlib_ng.decompressobj(-zlib_ng.MAX_WBITS)
     for block in packed:
-        plain = unpacker.decompress(block, _BLOCK)
-        while plain:
-            yield plain
-            plain = unpacker.decompress(unpacker.unconsumed_tail, _BLOCK)
+        for at in range(0, len(block), _DEFLATED):
+            plain = unpacker.decompress(block[at : at + _DEFLATED], _BLOCK)
+            while plain:
+                yield plain
+                plain = unpacker.decompress(unpacker.unconsumed_tail, _BLOCK)
 
 
 def _deflated64(packed: Iterator[bytes]) -> Iterator[bytes]:

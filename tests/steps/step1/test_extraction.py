@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import stat
+import tarfile
 from pathlib import Path
 
 import jsonschema
 import pytest
+from backports import zstd
 
 from tests.conftest import REPOSITORY
 from tests.steps.step1.conftest import archive_record, endings, tree
@@ -167,6 +170,21 @@ def test_a_broken_tar_header_is_not_taken_for_the_end(source, work, step1):
     archive.write_bytes(content)
 
     assert endings(step1()[1]) == {"x.tar": ("failed", "damaged_archive")}
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_header_that_leads_back_ends_the_reading(kind, suffix, source, work, step1):
+    entry = tarfile.TarInfo("a.mp4")
+    entry.type = kind
+    header = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (-1024).to_bytes(12, "big", signed=True)  # the size, in base 256
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    packers = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
+    (source / f"x.tar{suffix}").write_bytes(packers[suffix](bytes(header) + bytes(2048)))
+
+    assert endings(step1()[1]) == {f"x.tar{suffix}": ("failed", "damaged_archive")}
 
 
 def test_a_tar_cut_between_two_members_is_not_whole(source, work, step1):

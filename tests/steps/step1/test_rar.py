@@ -81,7 +81,7 @@ def test_without_a_tool_the_remedy_is_named(source, work, step1, tmp_path):
     assert [path.name for path in work.iterdir()] == [".derush"]
 
 
-@pytest.mark.parametrize("tool", ["unrar", "bsdtar"])
+@pytest.mark.parametrize("tool", ["unrar", "bsdtar", "unar"])
 @pytest.mark.parametrize("name", ["rar5-crc", "rar5-solid"])
 def test_compressed_members_come_out(name, tool, source, work, step1, only):
     shutil.copy(SAMPLES / f"{name}.rar", source / "x.rar")
@@ -92,7 +92,7 @@ def test_compressed_members_come_out(name, tool, source, work, step1, only):
     assert sums(work / "x") == {"stest1.txt": (2048, 0xC5B7E6A2), "stest2.txt": (2048, 0xC5B7E6A2)}
 
 
-@pytest.mark.parametrize("tool", ["unrar", "bsdtar"])
+@pytest.mark.parametrize("tool", ["unrar", "bsdtar", "unar"])
 @pytest.mark.parametrize("name", ["vols", "stored"])
 def test_an_archive_in_parts_comes_out(name, tool, source, work, step1, only):
     for part in SAMPLES.glob(f"{name}.part*.rar"):
@@ -104,7 +104,7 @@ def test_an_archive_in_parts_comes_out(name, tool, source, work, step1, only):
     assert sums(work / name) == CLIPS
 
 
-@pytest.mark.parametrize("tool", ["unrar", "bsdtar"])
+@pytest.mark.parametrize("tool", ["unrar", "bsdtar", "unar"])
 def test_parts_as_they_were_named_before_come_out(tool, source, work, step1, only):
     for part in SAMPLES.glob("old4.r*"):
         shutil.copy(part, source)

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tarfile
 import threading
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import rarfile
+from zlib_ng import zlib_ng
 
 from config.settings import inherited_environment
 from workflow_scripts.step1.archive_policy import Member
@@ -58,12 +57,11 @@ def deliver_through_tar(parts: Sequence[Path], wanted: Mapping[str, Member], rec
     with _running(["bsdtar", "-cf", "-", "--format", "pax", source]) as process:
         assert process.stdout is not None
         threading.Thread(target=_feed, args=(process, parts if len(parts) > 1 else ()), daemon=True).start()
-        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+        with tar_reader.open_forwards(process.stdout) as archive:
             while (info := archive.next()) is not None:
                 member = left.pop(tar_reader.member_of(info).name, None)
-                stream = archive.extractfile(info) if member else None
-                if member and stream:
-                    pump(blocks_of(stream, member), member, receiver)
+                if member:
+                    pump(blocks_of(tar_reader.content_of(archive, info), member), member, receiver)
         finish(process)
     if left:
         raise rarfile.BadRarFile("not all that its list has comes out")
@@ -104,7 +102,7 @@ def next_file(stream: IO[bytes], info: rarfile.RarInfo) -> Iterator[bytes]:
         block = stream.read(min(left, BLOCK))
         if not block:
             raise EOFError("a member is cut off")
-        left, crc = left - len(block), zlib.crc32(block, crc)
+        left, crc = left - len(block), zlib_ng.crc32(block, crc)
         yield block
     if has_plain_checksum(info) and crc != info.CRC:
         raise rarfile.BadRarFile("a member's checksum is wrong")

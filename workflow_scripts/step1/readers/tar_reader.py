@@ -5,12 +5,12 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import IO, Any, cast
 
 from workflow_scripts.step1.archive_policy import Member
 from workflow_scripts.step1.formats import decompressed
 from workflow_scripts.step1.name_encodings import NameDecoder, decoder_for, is_utf8
-from workflow_scripts.step1.readers.common import DAMAGE, Packed, Receiver, blocks_of, damage_named, pump
+from workflow_scripts.step1.readers.common import BLOCK, DAMAGE, Packed, Receiver, blocks_of, damage_named, pump
 from workflow_scripts.step1.volumes import opened
 
 
@@ -31,6 +31,30 @@ _LIBRARY_SILENT = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError, tar
 """The last is raised where the file ends: before the two empty blocks that end a tar, for then it was cut between members."""
 
 
+class _Forwards:
+    """A stream as the library may use it: to read on. A header that leads back is damage, and could lead back for ever."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._position = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        if size < 0:
+            raise _DamagedHeader(f"a header at byte {self._position} says that {size} bytes follow")
+        block = self._stream.read(size)
+        self._position += len(block)
+        return block
+
+    def seek(self, position: int) -> None:
+        if position < self._position:
+            raise _DamagedHeader(f"something before byte {self._position} is asked for again")
+        while self._position < position and self.read(min(position - self._position, BLOCK)):
+            pass
+
+
 _MOST_NAMES = 20_000
 """Entries among which names are looked for: enough to tell the character set."""
 
@@ -48,16 +72,14 @@ class TarReader:
             damage_named(self._packed, tarfile.TarError, *DAMAGE),
             opened(self._packed.parts) as raw,
             decompressed(raw) as plain,
-            tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo) as archive,
+            open_forwards(plain) as archive,
         ):
             while (info := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # a stream never goes back: it needs no list
+                archive.members = []  # type: ignore[attr-defined]  # what never goes back needs no list
                 member = member_of(info, self._decoder)
                 if receiver.wants(member):
-                    stream = archive.extractfile(info)
-                    assert stream is not None
-                    pump(blocks_of(stream, member), member, receiver)
-            while plain.read(1 << 20):
+                    pump(blocks_of(content_of(archive, info), member), member, receiver)
+            while plain.read(BLOCK):
                 pass  # what follows the last member still proves that the stream is whole (its checksum)
 
     def _decoder(self, raw: bytes) -> NameDecoder:
@@ -71,11 +93,22 @@ class TarReader:
         with (
             opened(self._packed.parts) as raw,
             decompressed(raw) as plain,
-            tarfile.open(fileobj=plain, mode="r|", tarinfo=_StrictTarInfo) as archive,
+            open_forwards(plain) as archive,
         ):
             for info in islice(archive, _MOST_NAMES):
                 if not is_utf8(name := _raw_name(info)):
                     yield name
+
+
+def open_forwards(plain: IO[bytes]) -> tarfile.TarFile:
+    """Open a tar's own bytes. The library's stream mode (`r|`) would copy each of them five times."""
+    return tarfile.open(fileobj=cast("IO[bytes]", _Forwards(plain)), mode="r:", tarinfo=_StrictTarInfo)
+
+
+def content_of(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    """Return the content of a file in a tar. It is read in large blocks: the buffer around it is left out."""
+    stream: Any = archive.extractfile(info)
+    return cast("IO[bytes]", stream.raw)
 
 
 def _raw_name(info: tarfile.TarInfo) -> bytes:
