@@ -13,7 +13,7 @@ from services import reasons
 from services.claims import Claims
 from services.crew import Crew, Means
 from services.flow import Flow, Outcome, Task
-from services.pools import COMMAND_TAKES, Amounts, Pools, takes
+from services.pools import COMMAND_TAKES, Amounts, Pools, share_of_cores, takes
 from services.stages import Stage
 from services.worker import Worker
 
@@ -161,10 +161,12 @@ class Dispatch:
         return False
 
     def _give(self, task: Task, worker: Worker) -> None:
-        amounts, now = self._amounts[task.stage.id], time.monotonic()
+        stage_id, now = task.stage.id, time.monotonic()
+        amounts = self._amounts[stage_id]
         self._pools.take(amounts)
         self.at_work[worker] = Work(task, amounts, now, now)
-        worker.give(task.item, force=task.force)
+        cores = share_of_cores(task.item.size, self._flow.waiting_bytes(stage_id), self.crew.count(stage_id))
+        worker.give(task.item, force=task.force, cores=cores)
 
     def _started(self, worker: Worker) -> Worker:
         self._progress.worker_started(worker)

@@ -90,6 +90,7 @@ class Flow:
         self._closure = {stage_id: closure(stage_id, stages) for stage_id in stages}
         self._open: Counter[str] = Counter()
         self._ready: dict[str, list[tuple[int, int, int, Task]]] = {stage_id: [] for stage_id in stages}
+        self._waiting: Counter[str] = Counter()
         self._projects: dict[str | None, int] = {}
         self._of_project: dict[str, list[Task]] = {}
         self._wholes: dict[str, list[Task]] = {}
@@ -206,6 +207,7 @@ class Flow:
         ready = self._ready[stage_id]
         while ready:
             task = heapq.heappop(ready)[-1]
+            self._waiting[stage_id] -= task.item.size
             if task.outcome is None and not task.is_running and not task.needs:
                 task.is_running = True
                 return task
@@ -214,6 +216,10 @@ class Flow:
     def ready_count(self, stage_id: str) -> int:
         """Return how many tasks of a stage may be worked on; a few of them may turn out not to."""
         return len(self._ready[stage_id])
+
+    def waiting_bytes(self, stage_id: str) -> int:
+        """Return the size of a stage's items that may be worked on, in bytes; as exact as `ready_count`."""
+        return self._waiting[stage_id]
 
     def put_back(self, task: Task) -> None:
         """Return a task that could not be worked on after all, or that is to be tried again."""
@@ -371,6 +377,7 @@ class Flow:
             return
         order = self._projects.get(task.project, 0)
         heapq.heappush(self._ready[task.stage.id], (order, -task.item.size, task.number, task))
+        self._waiting[task.stage.id] += task.item.size
 
 
 def _not_done(count: int) -> str:

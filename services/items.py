@@ -20,9 +20,12 @@ class WorkItem:
     project: str | None = None
     size: int = 0
 
-    def line(self, *, force: bool = False) -> bytes:
-        """Return the item as the line a worker reads. `force`: do it again even where it is up to date."""
-        entry = {"kind": self.kind, "path": self.path, "project": self.project, "force": force}
+    def line(self, *, force: bool = False, cores: int | None = None) -> bytes:
+        """Return the item as the line a worker reads.
+
+        `force`: do it again even where it is up to date. `cores`: how many to use; None leaves that to the step.
+        """
+        entry = {"kind": self.kind, "path": self.path, "project": self.project, "force": force, "cores": cores}
         return json.dumps(entry).encode() + b"\n"
 
 

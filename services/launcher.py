@@ -21,7 +21,7 @@ from services.inputs import Finder, Inputs, left_out_record
 from services.listening import Listener, Result
 from services.options import Options
 from services.plans import Plan
-from services.preparation import fill, require_prerequisites
+from services.preparation import fill, required_prerequisites
 from services.processes import identity
 from services.restoring import restore
 from services.stages import stages_of
@@ -142,13 +142,15 @@ class Run:
         finder = Finder(self._settings, self._options)
         flow = Flow(stages, finder, force=self._options.force)
         chosen = [stage.spec.id for stage in stages.values() if stage.spec]
-        require_prerequisites(chosen, self._settings, self._options.arguments)
         rows = self._store.tree(self.id)
         book.restore_numbers(rows)
-        if any(row.kind == "task" for row in rows):
-            restore(flow, book, rows)
+        is_new = not any(row.kind == "task" for row in rows)
+        with required_prerequisites(chosen, self._settings, self._options.arguments):
+            inputs = fill(flow, finder, self._settings, self._listener.note) if is_new else None
+        if inputs is not None:
+            _note_left_out(book, inputs)
         else:
-            _note_left_out(book, fill(flow, finder, self._settings, self._listener.note))
+            restore(flow, book, rows)
         book.open_steps(stages.values())
         return flow
 

@@ -59,6 +59,16 @@ def gpu_count() -> int:
     return ended.stdout.count("GPU ") if ended.returncode == 0 else 0
 
 
+def share_of_cores(size: int, waiting: int, workers: int) -> int | None:
+    """Return how many cores an item of `size` bytes is to use, while `waiting` bytes of its kind come after it.
+
+    Threads that share a core cost more than they bring, so where what waits keeps a step's other workers busy for as
+    long as the item takes, it gets its part of the cores. What would end alone is not held to any number: None.
+    """
+    beside = min(workers, 1 + waiting // max(1, size))
+    return None if beside < 2 else max(1, (os.cpu_count() or 1) // beside)
+
+
 def takes(spec: StepSpec, settings: Settings, device: str, gpus: int) -> Amounts:
     """Return what a task of a step takes, by the way it will work under these settings.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from config.catalog import steps
@@ -27,10 +28,14 @@ _WAYS_IN = {
 """How to have taken in what was left out, by the code that STEP1 gives."""
 
 
-def require_prerequisites(chosen: Sequence[str], settings: Settings, arguments: Callable[[str], list[str]]) -> None:
-    """Ask every chosen step, before any of them works, whether it could: environment, tools, models, options, disks.
+@contextmanager
+def required_prerequisites(
+    chosen: Sequence[str], settings: Settings, arguments: Callable[[str], list[str]]
+) -> Iterator[None]:
+    """Ask every chosen step whether it could work (environment, tools, models, options, disks) while the block runs.
 
-    `arguments` gives the options a step will be called with. Raises ServiceError with the first step's own words.
+    `arguments` gives the options a step will be called with. The block is left when all have answered; raises
+    ServiceError with the first step's own words, which come before whatever the block raised: that may follow from it.
     """
     known = environments(settings)
     for step_id in chosen:
@@ -50,7 +55,11 @@ def require_prerequisites(chosen: Sequence[str], settings: Settings, arguments: 
             raise ServiceError(f"{step_id.lower()}_cannot_work", refused.output, remedy, exit_code) from None
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(check, chosen))
+        answers = pool.map(check, chosen)
+        try:
+            yield
+        finally:
+            list(answers)
 
 
 def require_inputs(inputs: Sequence[Path], chosen: Sequence[str]) -> None:

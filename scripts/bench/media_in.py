@@ -6,7 +6,8 @@
     untouched_speedup      ffmpeg encoding a clip that is a proxy already / STEP2 on many such clips, a clip
     clips_over_parallel    GNU parallel over ffmpeg on many short clips / STEP2 by the runner; without GNU parallel, xargs -P
 
-All ways are timed as whole processes, in turns; the medians are compared. Everything is read from the disk's cache.
+All ways are timed as whole processes, in turns; the medians are compared. Everything is read from the disk's cache. The
+processor time beside each says what is to be made of the figures where other work goes on.
 
     envs/env/bin/python scripts/bench/media_in.py [--quick] [--rounds N]
 """
@@ -17,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -109,17 +111,21 @@ class Bench:
     def timed(self, ways: dict[str, Callable[[], float]]) -> dict[str, float]:
         """Time several ways in turns; returns the median seconds of each."""
         seconds: dict[str, list[float]] = {name: [] for name in ways}
+        worked: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(self.rounds):
             for name, way in ways.items():
+                before = processor_seconds()
                 seconds[name].append(way())
+                worked[name].append(processor_seconds() - before)
         medians = {name: statistics.median(values) for name, values in seconds.items()}
         for name, value in medians.items():
-            print(f"{name:42} {value:8.2f} s", flush=True)
+            print(f"{name:42} {value:8.2f} s {statistics.median(worked[name]):8.2f} s of processor time", flush=True)
         return medians
 
 
 def run(command: list[str], cwd: Path = REPOSITORY, variables: dict[str, str] | None = None) -> float:
     """Run a command to its end and return the seconds it took."""
+    os.sync()  # what was prepared is on the disk: who flushes its own files does not wait for it
     started = time.perf_counter()
     ended = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, stdin=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
@@ -128,6 +134,12 @@ def run(command: list[str], cwd: Path = REPOSITORY, variables: dict[str, str] | 
             f"{command[:3]} ended with {ended.returncode}: {ended.stderr[-2000:].decode(errors='replace')}"
         )
     return seconds
+
+
+def processor_seconds() -> float:
+    """Return the processor time of all commands that have ended, and of what they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 # --- extraction
@@ -145,7 +157,7 @@ def compare_extraction(bench: Bench, sizes: Sizes) -> dict[str, float]:
             if shutil.which(command[0]):
                 name = f"{tool} {archive.name}"
                 readers.setdefault(archive, []).append(name)
-                ways[name] = lambda command=command: run(command, bench.fresh("by-hand"))  # type: ignore[misc]
+                ways[name] = lambda command=command: extract_by_hand(bench, command)  # type: ignore[misc]
     seconds = bench.timed(ways)
     fastest = sum(min(seconds[name] for name in names) for names in readers.values())
     if len(readers) != len(archives):
@@ -157,6 +169,13 @@ def extract_by_step(bench: Bench, folder: Path) -> float:
     """Run STEP1 over a folder into a new work directory."""
     variables = bench.variables(bench.fresh("step1"))
     return run([_PYTHON, str(_STEP1), "--source-dir", str(folder)], variables=variables)
+
+
+def extract_by_hand(bench: Bench, command: list[str]) -> float:
+    """Run a tool in a new folder. What it leaves to be written to the disk must not be waited for by the next way."""
+    seconds = run(command, bench.fresh("by-hand"))
+    shutil.rmtree(bench.folder / "by-hand")
+    return seconds
 
 
 def tools_for(archive: Path) -> dict[str, list[str]]:

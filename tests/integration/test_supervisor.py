@@ -71,10 +71,12 @@ def test_an_item_that_kills_its_worker_twice_is_set_aside(miniature: Miniature) 
 
 
 def test_what_killed_workers_left_goes_with_the_run_when_nobody_comes_after_them(miniature: Miniature) -> None:
+    children = miniature.folder / "children"  # until its child is one by itself, there seem to be two workers
     process = miniature.start("run", "--json", str(miniature.archive("p", "slow-STEP3-a")))
     for attempt in (1, 2):
         wait_until(lambda: miniature.counts()["STEP3 slow-STEP3-a begin"] == attempt, 30, "at work")  # noqa: B023
         wait_until(lambda: list(miniature.projects.glob("p/.derush/tmp/STEP3-*/half")), 30, "something half done")
+        wait_until(lambda: children.exists() and len(children.read_text().split()) == attempt, 30, "a child")  # noqa: B023
         (worker,) = miniature.workers("STEP3")
         os.kill(worker, signal.SIGKILL)
     told = told_by(process)

@@ -159,7 +159,13 @@ def test_projects_go_one_after_the_other_and_large_files_first() -> None:
     take(made)
     for project in "ab":
         end(made, "STEP1", f"/in/{project}.zip")
-    assert take(made) == ["STEP2 large", "STEP2 small", "STEP2 huge"]
+    assert made.waiting_bytes("step2") == 1 + 9 + 99
+    assert label(made.next_ready("step2")) == "STEP2 large"  # type: ignore[arg-type]
+    assert made.waiting_bytes("step2") == 1 + 99
+    assert take(made) == ["STEP2 small", "STEP2 huge"]
+    assert made.waiting_bytes("step2") == 0
+    made.put_back(task_of(made, "STEP2", "/work/b/huge"))
+    assert made.waiting_bytes("step2") == 99
 
 
 def test_what_failed_is_done_again_and_all_that_comes_after_it() -> None:

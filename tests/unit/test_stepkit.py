@@ -13,7 +13,7 @@ import pytest
 from config.contract import Exit
 from tests.conftest import REPOSITORY
 from workflow_scripts.stepkit import ItemError, Project, UsageError, step_parser
-from workflow_scripts.stepkit.items import items_from_file
+from workflow_scripts.stepkit.items import item_from, items_from_file
 from workflow_scripts.stepkit.projects import LONGEST_STEM, video_of
 from workflow_scripts.stepkit.records import Key, Made, Record
 from workflow_scripts.stepkit.timebase import clock, frame_time
@@ -27,6 +27,12 @@ def put(path: Path, content: str = "x") -> Path:
 
 def stems(project: Project) -> dict[str, str]:
     return {str(project.delivered_name(path)): project.proxy_for(path).stem for path in project.originals()}
+
+
+@pytest.mark.parametrize(("said", "cores"), [(3, 3), (0, None), (-1, None), (True, None), ("2", None), (1.5, None)])
+def test_an_items_share_of_cores_is_a_number_of_them_or_nothing(said: object, cores: int | None) -> None:
+    assert item_from({"path": "/a.mp4", "cores": said}, "video").cores == cores
+    assert item_from({"path": "/a.mp4"}, "video").cores is None
 
 
 def test_originals_are_found_where_they_came_and_where_they_went(tmp_path: Path) -> None:

@@ -30,17 +30,20 @@ _REFERENCE_WHITE = 203
 _BT2020, _BT2020_MATRIX = 9, 9
 
 
-def encode_command(binary: Path, source: Path, target: Path, probe: Probe, plan: Plan, coding: Coding) -> list[str]:
-    """Return the command that makes a 25 fps proxy.
+def encode_command(
+    binary: Path, source: Path, target: Path, probe: Probe, plan: Plan, coding: Coding, threads: int | None
+) -> list[str]:
+    """Return the command that makes a 25 fps proxy; `threads` for decoder and encoder each, None: as many as they like.
 
     `-copyts` keeps the original's clock, so that the filters here alone decide what is time zero: the first frame.
     `-max_error_rate 1`: a damaged frame does not fail the rest; what was decoded is counted afterwards.
     """
-    given = ffmpeg.input(input_url(source), copyts=None, max_error_rate=1)
+    limit = {"threads": threads} if threads else {}
+    given = ffmpeg.input(input_url(source), copyts=None, max_error_rate=1, **limit)
     picture = _picture(given[str(probe.video.index)], probe, plan)
     for name, arguments in coding.filters:
         picture = picture.filter(name, *arguments)
-    streams, options = [picture], dict(coding.options)
+    streams, options = [picture], {**coding.options, **limit}
     if probe.audio is not None:
         streams.append(_stretched(_sound(given, probe.audio, probe.start), plan))
         options |= {"c:a": "aac", "b:a": "160k"}

@@ -27,13 +27,17 @@ _PROXY = "proxy.mp4"
 
 @dataclass(frozen=True)
 class Way:
-    """How proxies are to be made. `encoder` is asked only when something has to be encoded."""
+    """How proxies are to be made. `encoder` is asked only when something has to be encoded.
+
+    `threads` are those of decoder and encoder; None leaves their number to ffmpeg.
+    """
 
     binary: Path
     preset: str
     crf: int
     speed_up_film: bool
     encoder: Callable[[], Choice]
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,8 @@ def _encode(
 ) -> tuple[list[int], list[tuple[str, str]]]:
     """Encode and verify; returns the PTS of the original's frames that were decoded, and what is lost."""
     target = folder / _PROXY
-    command = encode_command(way.binary, source, target, seen, plan, coding(encoder, way.preset, way.crf))
+    how = coding(encoder, way.preset, way.crf)
+    command = encode_command(way.binary, source, target, seen, plan, how, way.threads)
     said = run_ffmpeg(command, folder, _counting(plan, on_frames))
     decoded = decoded_stamps(folder / DECODED_LIST)
     if not decoded:

@@ -8,21 +8,21 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in place of this script's own folder
 
 from config.settings import Settings
-from workflow_scripts.step2.conversion import Converted, Way, convert
 from workflow_scripts.step2.encoders import Choice, choose
-from workflow_scripts.step2.facts import Origin, source_facts
 from workflow_scripts.step2.places import in_sources, move_to_sources, owner, present, with_project
-from workflow_scripts.step2.probe import probe
 from workflow_scripts.stepkit import Project, Step, Task, Video, prerequisites, step_parser
 from workflow_scripts.stepkit.files import write_json
 from workflow_scripts.stepkit.items import originals_of
 from workflow_scripts.stepkit.media import ffmpeg_binary
 from workflow_scripts.stepkit.records import Record
+
+if TYPE_CHECKING:
+    from workflow_scripts.step2.conversion import Converted
 
 TRACKING_LIST = "videos_to_track.json"
 
@@ -30,7 +30,8 @@ TRACKING_LIST = "videos_to_track.json"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run STEP2; returns its exit code."""
     arguments = step_parser("STEP2", __doc__).parse_args(argv)
-    with Step("STEP2", arguments, version=2, require=[prerequisites.ffmpeg()], find=originals_of) as step:
+    require = [prerequisites.ffmpeg(), prerequisites.module("av"), prerequisites.module("ffmpeg")]
+    with Step("STEP2", arguments, version=2, require=require, find=originals_of) as step:
         proxies: list[Path] = []
         for item in step.items():
             with step.work_on(with_project(item, step.work_dir)) as task:
@@ -55,6 +56,11 @@ def chosen_encoder(settings: Settings) -> Choice:
 
 def bring_up_to_date(step: Step, task: Task, original: Path, video: Video) -> None:
     """Make a video's proxy and facts, unless they are there, made from this very file with these settings."""
+    # Imported here: PyAV is most of what a start takes, and a run asks this script what there is before it works.
+    from workflow_scripts.step2.conversion import Way, convert
+    from workflow_scripts.step2.facts import Origin, source_facts
+    from workflow_scripts.step2.probe import probe
+
     project, settings = video.project, step.settings
     if task.would_do(project, video.stem):
         return
@@ -78,7 +84,7 @@ def bring_up_to_date(step: Step, task: Task, original: Path, video: Video) -> No
     seen = probe(original, reading)
     way = Way(
         ffmpeg_binary(settings), settings.step2_preset, settings.step2_crf, settings.step2_rate_mode == "speed",
-        lambda: step.once(partial(chosen_encoder, settings)),
+        lambda: step.once(partial(chosen_encoder, settings)), task.item.cores,
     )  # fmt: skip
     converted = convert(
         original, origin.sha256, seen, task.scratch, way,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from workflow_scripts.stepkit.errors import ItemError
@@ -17,7 +18,7 @@ def with_project(item: Item, work_dir: Path) -> Item:
     """
     if item.project is not None or not item.path.is_relative_to(work_dir) or item.path.parent == work_dir:
         return item
-    return Item(item.kind, item.path, work_dir / item.path.relative_to(work_dir).parts[0])
+    return replace(item, project=work_dir / item.path.relative_to(work_dir).parts[0])
 
 
 def owner(item: Item) -> Project:

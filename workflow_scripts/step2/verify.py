@@ -87,20 +87,21 @@ def _check_picture(video: VideoStream, plan: Plan) -> None:
 
 
 def _read(container: InputContainer, video: VideoStream, audio: AudioStream | None) -> _Seen:
-    """Read every packet to the end, and decode keyframes by the way."""
+    """Read every packet to the end, and decode keyframes by the way; the last one is left to what is built on it."""
     seen = _Seen()
     every = max(1, video.frames // _KEYFRAMES)
-    due = 0
+    due, is_due = 0, False
     video.thread_type = "SLICE"  # each keyframe is decoded by itself: there is nothing to run ahead of
     video.codec_context.options = _STRICT
     for packet in container.demux([stream for stream in (video, audio) if stream is not None]):
         if packet.size and packet.stream_index == video.index and packet.pts is not None:
             _check_bytes(packet)
-            if packet.is_keyframe and len(seen.stamps) >= due:
-                _decode_alone(video, packet)
-                due = len(seen.stamps) + every
             if packet.is_keyframe:
+                if is_due:
+                    _decode_alone(video, seen.tail[0])
                 seen.tail.clear()
+                is_due = len(seen.stamps) >= due
+                due = len(seen.stamps) + every if is_due else due
             if len(seen.tail) < GROUP:
                 seen.tail.append(packet)
             if not packet.is_discard:
@@ -125,12 +126,14 @@ def _decode_alone(video: VideoStream, keyframe: Packet[Any]) -> None:
 
 
 def _decode_tail(video: VideoStream, tail: list[Packet[Any]]) -> None:
-    """Decode the last keyframe and what is built on it, one frame from another: the last has to come out whole."""
+    """Decode the last keyframe and what is built on it, one frame from another: both ends have to come out whole."""
     context = video.codec_context
     context.skip_frame = "NONREF"  # what no other frame needs
     frames = [frame for packet in (*tail, None) for frame in context.decode(packet)]
-    last = max((packet.pts or 0 for packet in tail), default=None)
-    if not any(frame.pts == last and not frame.is_corrupt for frame in frames):
+    whole = {frame.pts for frame in frames if not frame.is_corrupt}
+    if tail and tail[0].pts not in whole:
+        raise _damaged_at(tail[0])
+    if max((packet.pts or 0 for packet in tail), default=None) not in whole:
         raise _wrong("its last frame cannot be decoded")
 
 

@@ -17,13 +17,14 @@ from workflow_scripts.stepkit.projects import Project
 class Item:
     """One thing to work on. `kind` is archive, original, video or project; `project` is its project's folder, once it has one.
 
-    `force`: do it again even where it is up to date. `facts` are what else its finder knows of it, for `--list`.
+    `force`: do it again even where it is up to date. `cores`: how many to use; None: as the step likes. `facts` are what else its finder knows of it, for `--list`.
     """
 
     kind: str
     path: Path
     project: Path | None = None
     force: bool = False
+    cores: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -38,7 +39,7 @@ class Item:
 
 
 def item_from(value: Any, kind: str) -> Item:
-    """Make an item of a JSON value: a path, or an object with `path` and perhaps `kind`, `project` and `force`.
+    """Make an item of a JSON value: a path, or an object with `path` and perhaps `kind`, `project`, `force` and `cores`.
 
     Raises UsageError when it is neither.
     """
@@ -47,7 +48,10 @@ def item_from(value: Any, kind: str) -> Item:
     if isinstance(value, dict) and isinstance(value.get("path"), str) and value["path"]:
         project = value.get("project")
         owner = Path(project) if isinstance(project, str) else None
-        return Item(str(value.get("kind") or kind), Path(value["path"]).absolute(), owner, value.get("force") is True)
+        cores = value.get("cores")
+        share = cores if type(cores) is int and cores > 0 else None
+        path, force = Path(value["path"]).absolute(), value.get("force") is True
+        return Item(str(value.get("kind") or kind), path, owner, force, share)
     raise UsageError(
         "bad_item", f"Not an item: {value!r:.200}.", 'Give a path, or an object like {"path": "/a/clip.mp4"}.'
     )

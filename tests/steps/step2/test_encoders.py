@@ -109,6 +109,24 @@ def test_an_encoder_that_fails_on_a_video_is_replaced_for_it(tmp_path: Path) -> 
     assert len(numbers_in(made.made.path)) == made.plan.frames
 
 
+@pytest.mark.parametrize(("item", "limits"), [({}, 0), ({"cores": 1}, 2)])
+def test_decoder_and_encoder_keep_to_the_items_share_of_cores(
+    project: Path, step2: Step2, tmp_path: Path, item: dict[str, int], limits: int
+) -> None:
+    clip = write_clip(project / "a.mov", times_at(F(24), 12), F(1, 24))
+    told = tmp_path / "told"
+    listening = tmp_path / "ffmpeg"
+    listening.write_text(f'#!/bin/sh\necho "$*" >> "{told}"\nexec "{BINARY}" "$@"\n')
+    listening.chmod(0o755)
+
+    line = json.dumps({"path": str(clip), "project": str(project), **item})
+    code, events = step2("--videos", "-", input=line, FFMPEG_BINARY=str(listening))
+
+    assert (code, endings(events)) == (0, {"a.mov": ("done", None)})
+    (encoding,) = [line for line in told.read_text().splitlines() if "libx264" in line]
+    assert encoding.count("-threads 1 ") == limits
+
+
 def test_another_encoder_makes_nothing_anew(project: Path, step2: Step2) -> None:
     write_clip(project / "a.mov", times_at(F(24), 12), F(1, 24))
     step2()
