@@ -18,6 +18,11 @@ from dotenv import dotenv_values
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+EXPORT_FORMATS = (
+    "otio", "edl", "fcp7", "fcpxml", "ae-json", "mgjson", "jsx", "srt", "vtt", "ass", "rttm", "mot", "coco", "cvat", "csv", "parquet",
+)  # fmt: skip
+"""What `derush export` writes."""
+
 _TRUE = frozenset({"true", "1", "on"})
 _FALSE = frozenset({"false", "0", "off"})
 
@@ -76,6 +81,17 @@ def choice(*accepted: str) -> Callable[[str], str]:
 def words(text: str) -> tuple[str, ...]:
     """Read a list of words parted by commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def some_of(*accepted: str) -> Callable[[str], tuple[str, ...]]:
+    """Make a reader of a list, parted by commas, of `accepted` words."""
+
+    def read(text: str) -> tuple[str, ...]:
+        if not set(words(text)) <= set(accepted):
+            raise ValueError(f"accepted: {', '.join(accepted)}, one or several parted by commas")
+        return words(text)
+
+    return read
 
 
 def pattern(text: str) -> str:
@@ -201,6 +217,11 @@ class Settings:
     # STEP3
     step3_threshold: float = setting(number(0, 1), "0.5", "Probability from which a frame is a transition.")
     step3_min_scene_frames: int = setting(integer(1, 10_000), "2", "Shots shorter than this are joined to a neighbour.")
+    step3_contact_sheet: bool = setting(
+        boolean,
+        "true",
+        "Each shot's first, middle and last frame as a picture and a page; the video is decoded again for it.",
+    )
 
     # STEP4
     step4_use_lemonfox: bool = setting(boolean, "true", "Off: never call Lemonfox, even with a key.")
@@ -216,13 +237,36 @@ class Settings:
         str, None, "Language spoken, if it is known (`english`, `french`…)."
     )
     lemonfox_default_prompt: str | None = setting(str, None, "Text that guides the transcript: names, spelling.")
-    lemonfox_min_speakers: int | None = setting(integer(1, 32), None, "Fewest speakers expected.")
-    lemonfox_max_speakers: int | None = setting(integer(1, 32), None, "Most speakers expected.")
+    lemonfox_translate: bool = setting(boolean, "false", "Lemonfox writes in English, whatever language is spoken.")
+    lemonfox_min_speakers: int | None = setting(
+        integer(1, 4), None, "Fewest speakers expected; Lemonfox knows up to 4."
+    )
+    lemonfox_max_speakers: int | None = setting(integer(1, 4), None, "Most speakers expected; Lemonfox knows up to 4.")
     lemonfox_speaker_labels_default: bool = setting(boolean, "true", "Ask Lemonfox who speaks.")
-    lemonfox_timestamp_granularities: tuple[str, ...] = setting(words, "word,segment", "Times wanted: word, segment.")
+    lemonfox_timestamp_granularities: tuple[str, ...] = setting(
+        some_of("word", "segment"), "word,segment", "Times wanted: word, segment."
+    )
     lemonfox_speech_gap_fill_sec: float = setting(number(0, 60), "0.15", "Silences up to this long count as speech.")
     lemonfox_speech_min_on_sec: float = setting(number(0, 60), "0", "Speech shorter than this is dropped.")
-    lemonfox_max_upload_mb: float = setting(number(0.001, 10_000), "100", "Largest upload, in MB.")
+    lemonfox_max_upload_mb: float = setting(
+        number(0.001, 10_000), "100", "Largest file sent to Lemonfox, in MB; longer sound is sent in parts."
+    )
+    step4_transcribe: str = setting(
+        str,
+        "auto",
+        "What is said, where Lemonfox did not tell: auto (the best Whisper that was fetched), off, tiny.en, base, or the folder of a Whisper for CTranslate2.",
+    )
+    step4_speaker_threshold: float = setting(
+        number(0, 1), "0.6", "How alike (cosine) two voices of a project must be to be one speaker."
+    )
+    pyannote_pipeline: str | None = setting(
+        str,
+        None,
+        "A diarization pipeline to ask before the offline one: a local folder, or `pyannote/speaker-diarization-community-1`.",
+    )
+    pyannote_token: str | None = setting(
+        str, None, "Token of a hub's account that accepted the licence of PYANNOTE_PIPELINE.", secret=True
+    )
     audio_profile: str = setting(
         choice("gpu_fp32", "gpu_no_amp", "gpu_optimized", "cpu_only"),
         "gpu_fp32",
@@ -240,6 +284,17 @@ class Settings:
     tracking_disable_gpu: bool = setting(
         boolean, "false", "Tracking on the CPU only; contradicts STEP5_ENABLE_GPU=true."
     )
+    tracking_cpu_workers: int | None = setting(
+        integer(1, 256), None, "Processes that track one video on the CPU (default: from cores and free memory)."
+    )
+    step5_object_fallback: bool = setting(
+        boolean, "false", "Look for persons and objects in frames where an engine for faces sees none."
+    )
+    step5_yolo_weights: Path | None = setting(
+        path, None, "Weights of the engine yolo (default: yolo11n.pt in MODELS_DIR, if you put it there)."
+    )
+    step5_insightface_models: Path | None = setting(path, None, "Folder of .onnx models of the engine insightface.")
+    step5_openseeface_models: Path | None = setting(path, None, "Folder of .onnx models of the engine openseeface.")
     step5_export_verbose_fields: bool = setting(boolean, "false", "Also write the landmarks of each face.")
     step5_blendshapes_profile: str = setting(choice("full", "mouth", "none"), "mouth", "Which blendshapes are written.")
 
@@ -247,6 +302,9 @@ class Settings:
     step6_precision: int = setting(integer(0, 6), "1", "Decimals of pixel numbers.")
     step6_min_track_frames: int = setting(integer(1, 10_000), "1", "Tracks shorter than this are left out.")
     step6_indent: int = setting(integer(0, 8), "0", "Indentation of the reduced JSON; 0 is compact.")
+    exports: tuple[str, ...] = setting(
+        some_of(*EXPORT_FORMATS), "", "What STEP6 also exports, against the original: names of `derush export --list`."
+    )
 
     # STEP7
     finalize_mode: str = setting(
@@ -307,7 +365,11 @@ def read_settings(variables: Mapping[str, str | None]) -> Settings:
             problems.append(str(error))
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(**values)
+    settings = Settings(**values)
+    fewest, most = settings.lemonfox_min_speakers, settings.lemonfox_max_speakers
+    if fewest is not None and most is not None and fewest > most:
+        raise SettingsError(f"LEMONFOX_MIN_SPEAKERS={fewest}: accepted: at most LEMONFOX_MAX_SPEAKERS={most}")
+    return settings
 
 
 def env_file() -> Path:

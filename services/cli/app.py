@@ -51,6 +51,8 @@ COMMANDS = {
     "retry": Entry("steering", "Do again what failed or was cancelled, and what depends on it."),
     "accept": Entry("steering", "Take failures as they are: what depends on them goes on as if they were done."),
     "step": Entry("step", "Run one step's script under its own environment's interpreter."),
+    "scenes": Entry("scenes", "The shots that STEP3 found."),
+    "export": Entry("export", "Write shots, speech and tracks as editing programs and other tools read them."),
     "verify": Entry("verify", "Check that every file that steps recorded is there, whole and unchanged."),
     "archive": Entry("archive", "The archives of results: found, checked for bit rot, brought back."),
     "doctor": Entry("doctor", "Check everything that a run needs, and say what to do about what is missing."),

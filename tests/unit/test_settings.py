@@ -23,6 +23,8 @@ def test_defaults_are_accepted_and_relative_paths_start_at_the_repository() -> N
         ("STEP3_THRESHOLD", "nan", "0 to 1"),
         ("FINALIZE_MODE", "delete", "copy, move"),
         ("AUDIO_PROFILE", "gpu", "gpu_fp32"),
+        ("LEMONFOX_MAX_SPEAKERS", "5", "1 to 4"),
+        ("LEMONFOX_TIMESTAMP_GRANULARITIES", "word,letter", "word, segment"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_accepted(name: str, text: str, accepted: str) -> None:
@@ -30,6 +32,12 @@ def test_a_wrong_value_is_named_with_what_is_accepted(name: str, text: str, acce
         read_settings({name: text})
     assert f"{name}={text}" in str(caught.value)
     assert accepted in str(caught.value)
+
+
+def test_speakers_are_not_the_wrong_way_round() -> None:
+    with pytest.raises(SettingsError, match="at most LEMONFOX_MAX_SPEAKERS=2"):
+        read_settings({"LEMONFOX_MIN_SPEAKERS": "3", "LEMONFOX_MAX_SPEAKERS": "2"})
+    read_settings({"LEMONFOX_MIN_SPEAKERS": "2", "LEMONFOX_MAX_SPEAKERS": "2"})
 
 
 def test_every_wrong_value_is_listed_at_once() -> None:

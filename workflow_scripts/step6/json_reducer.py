@@ -1,7 +1,7 @@
 """JSON reduction: what After Effects and other readers need of the raw audio and tracking files, and no more.
 
 Reads `<stem>_audio_raw.json` and `<stem>_tracking_raw.jsonl`, writes `<stem>_audio.json` and `<stem>_tracking.json`.
-Memory stays the same whatever the length of the video.
+Memory stays the same whatever the length of the video. With EXPORTS, writes these too: see `derush export --list`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in place of this script's own folder
 
@@ -17,18 +18,22 @@ from config.settings import Settings
 from workflow_scripts.step6 import audio, tracking
 from workflow_scripts.step6.alignment import temporal_alignment
 from workflow_scripts.step6.broken import BrokenInput
+from workflow_scripts.step6.exports.files import FOLDER, Order, missing_module, prepare, refuse_delivered
+from workflow_scripts.step6.exports.names import read_names
 from workflow_scripts.step6.layout import Layout
 from workflow_scripts.stepkit import ItemError, Step, Task, Video, prerequisites, step_parser
+from workflow_scripts.stepkit.errors import PrerequisiteMissing
 
 AUDIO_RAW, AUDIO = "_audio_raw.json", "_audio.json"
 TRACKING_RAW, TRACKING = "_tracking_raw.jsonl", "_tracking.json"
+SCENES = "_scenes.json"
 _MADE_BY = {"_source.json": "STEP2", AUDIO_RAW: "STEP4", TRACKING_RAW: "STEP5"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Reduce every video, and return the exit code."""
     arguments = step_parser("STEP6", __doc__).parse_args(argv)
-    with Step("STEP6", arguments, require=[prerequisites.module("ijson")]) as step:
+    with Step("STEP6", arguments, require=[prerequisites.module("ijson"), _export_modules]) as step:
         for item in step.items():
             with step.work_on(item) as task:
                 _reduce(task, step.settings)
@@ -37,13 +42,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _reduce(task: Task, settings: Settings) -> None:
     inputs = _inputs(task.video)
-    parameters = {
+    parameters: dict[str, Any] = {
         "precision": settings.step6_precision,
         "min_track_frames": settings.step6_min_track_frames,
         "indent": settings.step6_indent,
     }
+    if settings.exports:
+        parameters.update(exports=settings.exports, names=read_names(task.video.project))
+        inputs += [path for path in [task.video.artefact(SCENES)] if path.is_file()]
     if not task.is_up_to_date(inputs=inputs, parameters=parameters):
         _write_reduced(task, settings)
+        if settings.exports:
+            _write_exports(task, Order(settings.exports))
 
 
 def _inputs(video: Video) -> list[Path]:
@@ -84,6 +94,23 @@ def _write_reduced(task: Task, settings: Settings) -> None:
     for kind, made, suffix in (("audio", audio_made, AUDIO), ("tracking", tracking_made, TRACKING)):
         with task.output(kind, video.artefact(suffix)) as path:
             made.replace(path)
+
+
+def _export_modules(settings: Settings) -> PrerequisiteMissing | None:
+    return missing_module(Order(settings.exports), settings)
+
+
+def _write_exports(task: Task, order: Order) -> None:
+    """Write what is asked for by default; what cannot be made of this video is said, and harms nothing else."""
+    folder = task.video.project.path / FOLDER
+    prepared = prepare(task.video, order, folder)
+    for error in (*prepared.warnings, *(error for _, error in prepared.impossible)):
+        task.warning(error.code, f"{error.message} {error.remedy}")
+    for made in prepared.possible:
+        path = folder / order.name(task.video, made)
+        refuse_delivered(task.video.project, path)
+        with task.output(f"export_{made.name}", path) as temporary:
+            made.write(prepared.export, temporary)
 
 
 @contextmanager
