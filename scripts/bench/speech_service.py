@@ -6,6 +6,7 @@ nothing is transcribed. Services of the kind state 15 to 30 % (docs/performance.
 
 from __future__ import annotations
 
+import email
 import io
 import json
 import threading
@@ -23,7 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Read the upload, wait, answer."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        seconds = _length(body[body.index(b"fLaC") :])
+        seconds = _length(_uploaded(self.headers["Content-Type"], body))
         time.sleep(ANSWER_SHARE * seconds)
         answer = json.dumps(_answer(seconds)).encode()
         self.send_response(200)
@@ -34,6 +35,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _uploaded(content_type: str, body: bytes) -> bytes:
+    """Return the file of a multipart request."""
+    message = email.message_from_bytes(b"Content-Type: " + content_type.encode("ascii") + b"\r\n\r\n" + body)
+    return next(bytes(part.get_payload(decode=True)) for part in message.walk() if part.get_filename())
 
 
 def _length(sound: bytes) -> float:

@@ -2,123 +2,146 @@
 
 The recipe is that of `pyannote.audio.pipelines.SpeakerDiarization` (segment overlapping windows, embed each window's
 speakers, cluster, put together) made of its own pieces. The class itself cannot be built without an embedding and a
-calibration in pyannote's formats, which only an account at a hub gives.
+calibration in pyannote's formats, which only an account at a hub gives; and it holds the whole sound in memory.
 
 Importing this module imports torch and pyannote: only the loader of the offline engine does it.
 """
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pyannote.audio import Inference, Model
+from pyannote.audio import Model
 from pyannote.audio.pipelines.clustering import AgglomerativeClustering
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
-from pyannote.core import Annotation, SlidingWindowFeature
+from pyannote.audio.utils.powerset import Powerset
+from pyannote.core import Annotation, SlidingWindow, SlidingWindowFeature
 
 from workflow_scripts.step4.campplus import DIMENSION
 from workflow_scripts.step4.embedding import RATE, SpeakerEmbedder
 from workflow_scripts.step4.records import Turn
-
-Waveform = npt.NDArray[np.float32]
+from workflow_scripts.step4.sound import Waveform, cut
 
 WINDOW_S = 10.0
 """What segmentation-3.0 was trained on."""
 STEP_S = 2.5
 """Between windows. Measured on sounds with known speakers: 1 s is no better and embeds 2.5 times as much."""
-BATCH = 16
-CLUSTERING = {"method": "average", "threshold": 0.4, "min_cluster_size": 4}
-"""Cosine distance at which voices are told apart. Measured: 0.3 to 0.5 give the same right answers on two to three
-real voices and on single ones, 0.6 joins two of three, 0.2 and less splits one. A voice needs four windows."""
+CLUSTERING = {"method": "average", "threshold": 0.4, "min_cluster_size": 2}
+"""Cosine distance at which voices are told apart, and the windows that a voice needs. Measured on a real conversation and
+five composites: 0.3 to 0.6 are alike on the former, 0.7 joins its two people; two windows instead of four, as right or
+better on each of the six, find people who speak little."""
+MOST_CLUSTERED = 3000
+"""Embeddings that are clustered; of a longer sound's they are taken evenly, and the others go to the nearest cluster."""
 CLEAN_SHARE = 0.04
 """Share of a window in which a speaker speaks alone, from which overlapped speech is left out of the embedding."""
-SEGMENTATION_SHARE = 0.2
-"""Of the whole work, on a CPU: for progress only."""
 _INACTIVE = -2  # pyannote's number for a window's speaker who belongs to no cluster
+_WINDOW, _STEP = round(WINDOW_S * RATE), round(STEP_S * RATE)
 
 
 class Diarizer:
-    """The offline engine: loaded once, called with one waveform after another."""
+    """The offline engine: loaded once, called with one sound after another."""
 
-    def __init__(self, segmentation: Path, embedding: Path, device: str, *, mixed_precision: bool = False) -> None:
-        """Load both checkpoints (verified by the caller: pyannote's is a pickle). `device` is cpu or cuda."""
-        self._device = torch.device(device)
+    def __init__(self, segmentation: Path, embedder: SpeakerEmbedder, *, mixed_precision: bool = False) -> None:
+        """Load the segmentation (verified by the caller: it is a pickle), to work on the embedder's device."""
+        self._device = embedder.device
         model = Model.from_pretrained(segmentation)
         if model is None:
             raise ValueError(f"{segmentation.name} is no checkpoint of pyannote")
         self._frames = model.receptive_field
-        self._segment = Inference(
-            model, duration=WINDOW_S, step=STEP_S, skip_aggregation=True, batch_size=BATCH, device=self._device
-        )
-        self._embedder = SpeakerEmbedder(embedding, self._device)
-        self._clustering = AgglomerativeClustering(metric="cosine").instantiate(CLUSTERING)
+        self._network = model.eval().to(self._device)
+        specifications: Any = model.specifications
+        self._powerset = Powerset(len(specifications.classes), specifications.powerset_max_classes).to(self._device)
+        self._embedder = embedder
+        self._clustering = _Clustering(metric="cosine").instantiate(CLUSTERING)
         self._mixed_precision = mixed_precision
 
-    def __call__(self, waveform: Waveform, on_progress: Callable[[float], None]) -> list[Turn]:
-        """Return the turns in a mono waveform at 16 kHz, (samples,), with speakers numbered in no special order.
+    def __call__(
+        self, blocks: Iterable[Waveform], samples: int, batch: int, on_progress: Callable[[float], None]
+    ) -> list[Turn]:
+        """Return the turns in a sound of so many samples, mono at 16 kHz; speakers are numbered in no special order.
 
-        `on_progress` is called with the share that is done, 0 to 1. Memory beside the waveform grows with the number
-        of windows, 1440 an hour: 10 kB for each, and 4 n² bytes while clustering n voices of windows (two in every window
-        of an hour: 33 MB).
+        `batch` windows are looked at at a time. `on_progress` is called with the share that is done, 0 to 1. Memory
+        grows with the number of windows, 1440 an hour: 4 kB for each. Raises torch.OutOfMemoryError.
         """
-        with self._precision():
-            windows = self._windows(waveform, on_progress)
-            count = SpeakerDiarizationMixin.speaker_count(windows, self._frames, warm_up=(0.0, 0.0))
-            if not count.data.any():
-                return []
-            embeddings = self._embeddings(waveform, windows, on_progress)
-        with warnings.catch_warnings():
-            # The mean of no voice at all, where every window is too short to embed, is NaN: that is meant.
-            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-            clusters, _, _ = self._clustering(embeddings=embeddings, segmentations=windows)
-        discrete = SpeakerDiarizationMixin.to_diarization(_clustered(windows, np.asarray(clusters)), count)
-        annotation = SpeakerDiarizationMixin.to_annotation(discrete)
-        return _turns(annotation, round(len(waveform) * 1000 / RATE))
+        found: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]] = []
+        spans = [(start, start + _WINDOW) for start in _starts(samples)]
+        for group in _batches(cut(blocks, spans), batch):
+            with self._precision():
+                windows = self._segment(group)
+                found += zip(windows, map(self._embeddings, group, windows), strict=True)
+            on_progress(len(found) / len(spans))
+        active, prints = (np.stack(part) for part in zip(*found, strict=True))
+        return self._put_together(active, prints, samples)
+
+    def _put_together(self, active: npt.NDArray[np.uint8], prints: npt.NDArray[np.float32], samples: int) -> list[Turn]:
+        """Return the turns of windows, by who speaks in each (windows, frames, 3) and how they sound (windows, 3, 192)."""
+        windows = SlidingWindowFeature(active, SlidingWindow(start=0.0, duration=WINDOW_S, step=STEP_S))
+        count = SpeakerDiarizationMixin.speaker_count(windows, self._frames, warm_up=(0.0, 0.0))
+        if not count.data.any():
+            return []
+        clusters = self._clusters(prints, windows)
+        discrete = SpeakerDiarizationMixin.to_diarization(_clustered(windows, clusters), count)
+        return _turns(SpeakerDiarizationMixin.to_annotation(discrete), round(samples * 1000 / RATE))
 
     def _precision(self) -> AbstractContextManager[None]:
         return torch.autocast(self._device.type, enabled=self._mixed_precision)
 
-    def _windows(self, waveform: Waveform, on_progress: Callable[[float], None]) -> SlidingWindowFeature:
-        """Return who of up to three local speakers speaks, (windows, frames, 3), 0 or 1."""
+    @torch.inference_mode()
+    def _segment(self, group: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """Return who of up to three local speakers speaks in each window, (windows, frames, 3), 0 or 1."""
+        scores = self._network(torch.from_numpy(group)[:, None].to(self._device))
+        active = self._powerset.to_multilabel(scores.float()).to(torch.uint8).cpu().numpy()
+        return np.asarray(active, dtype=np.uint8)
 
-        def hook(completed: int, total: int) -> None:
-            on_progress(SEGMENTATION_SHARE * min(1.0, completed / total))
-
-        sound = {"waveform": torch.from_numpy(waveform)[None], "sample_rate": RATE}
-        return self._segment(sound, hook=hook)
-
-    def _embeddings(
-        self, waveform: Waveform, windows: SlidingWindowFeature, on_progress: Callable[[float], None]
-    ) -> npt.NDArray[np.float32]:
-        """Return an embedding for every window's speaker, (windows, 3, 192); NaN where there is too little to embed."""
-        number, _, speakers = windows.data.shape
-        embeddings = np.full((number, speakers, DIMENSION), np.nan, dtype=np.float32)
-        for index, window in enumerate(windows.data):
-            active = np.flatnonzero(window.any(axis=0)).tolist()
-            if active:
-                features = self._embedder.features(_chunk(waveform, index))
-            for speaker in active:
-                embeddings[index, speaker] = self._embedder.embed(features, _voice(window, speaker))
-            on_progress(SEGMENTATION_SHARE + (1 - SEGMENTATION_SHARE) * (index + 1) / number)
+    def _embeddings(self, chunk: Waveform, active: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return an embedding of each of a window's speakers, (3, 192); NaN where there is too little to embed."""
+        embeddings = np.full((active.shape[1], DIMENSION), np.nan, dtype=np.float32)
+        speaking = np.flatnonzero(active.any(axis=0)).tolist()
+        if speaking:
+            features = self._embedder.features(torch.from_numpy(chunk))
+        for speaker in speaking:
+            embeddings[speaker] = self._embedder.embed(features, _voice(active, speaker))
         return embeddings
 
+    def _clusters(self, prints: npt.NDArray[np.float32], windows: SlidingWindowFeature) -> npt.NDArray[np.int_]:
+        """Return the cluster of each window's speakers, (windows, 3)."""
+        with warnings.catch_warnings():
+            # The mean of no voice at all, where every window is too short to embed, is NaN: that is meant.
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+            clusters, _, _ = self._clustering(embeddings=prints, segmentations=windows)
+        return np.asarray(clusters)
 
-def _chunk(waveform: Waveform, index: int) -> torch.Tensor:
-    """Return the sound of a window, filled up with silence at the end."""
-    start = round(index * STEP_S * RATE)
-    chunk = torch.zeros(round(WINDOW_S * RATE))
-    part = torch.from_numpy(waveform[start : start + len(chunk)])
-    chunk[: len(part)] = part
-    return chunk
+
+class _Clustering(AgglomerativeClustering):
+    """pyannote's, in bounded memory: distances are kept of every pair, so only so many embeddings are clustered."""
+
+    def filter_embeddings(self, *arguments: Any, **named: Any) -> Any:
+        """Choose the embeddings that are clustered: pyannote's choice, thinned out evenly."""
+        chosen = super().filter_embeddings(*arguments, **named)
+        kept = np.linspace(0, len(chosen[0]) - 1, min(len(chosen[0]), MOST_CLUSTERED)).round().astype(int)
+        return tuple(part[kept] for part in chosen)
 
 
-def _voice(window: npt.NDArray[np.float32], speaker: int) -> npt.NDArray[np.bool_]:
+def _starts(samples: int) -> range:
+    """Return the first samples of the windows that cover a sound; the last reaches to its end or beyond."""
+    return range(0, max(0, samples - _WINDOW + _STEP - 1) // _STEP * _STEP + 1, _STEP)
+
+
+def _batches(windows: Iterable[Waveform], size: int) -> Iterator[npt.NDArray[np.float32]]:
+    windows = iter(windows)
+    while group := list(itertools.islice(windows, size)):
+        yield np.stack(group)
+
+
+def _voice(window: npt.NDArray[np.uint8], speaker: int) -> npt.NDArray[np.bool_]:
     """Return the frames, (frames,), that tell how a window's speaker sounds: alone if that is enough, else all."""
     speaks: npt.NDArray[np.bool_] = window[:, speaker] > 0
     alone = speaks & (window.sum(axis=1) < 2)

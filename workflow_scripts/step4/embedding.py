@@ -1,6 +1,6 @@
 """Speaker embeddings of parts of a sound, with CAM++.
 
-Importing this module imports torch: only the loader of the offline engine does it.
+Importing this module imports torch: only the loaders of the engines do it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SpeakerEmbedder:
 
     def __init__(self, checkpoint: Path, device: torch.device) -> None:
         """Load the checkpoint; nothing in it is executed."""
-        self._device = device
+        self.device = device
         self._network = CamPlusPlus()
         self._network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
         self._network.eval().to(device)
@@ -36,9 +36,9 @@ class SpeakerEmbedder:
 
         Always in 32 bits: the energies of loud sound exceed what 16 bits hold.
         """
-        with torch.autocast(self._device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False):
             return torchaudio.compliance.kaldi.fbank(
-                chunk[None].to(self._device), num_mel_bins=FEATURES, sample_frequency=RATE, dither=0.0
+                chunk[None].to(self.device), num_mel_bins=FEATURES, sample_frequency=RATE, dither=0.0
             )
 
     @torch.inference_mode()
@@ -49,7 +49,7 @@ class SpeakerEmbedder:
         each utterance: here, off the chosen features. To choose features, not to weigh them, is what pyannote does for
         networks that take none (`ONNXWeSpeakerPretrainedSpeakerEmbedding`).
         """
-        nearest = np.arange(len(features)) * len(mask) // len(features)
+        nearest = np.arange(len(features)) * len(mask) // max(1, len(features))
         chosen = features[torch.from_numpy(mask[nearest]).to(features.device)]
         if len(chosen) < MINIMUM_FRAMES:
             return np.full(DIMENSION, np.nan, dtype=np.float32)

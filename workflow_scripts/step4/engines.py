@@ -1,113 +1,204 @@
-"""The engines of the chain: Lemonfox, then pyannote; each as a link that answers or says why it cannot."""
+"""The engines of the chain, each as a link that answers or says why it cannot; models are loaded once a worker.
+
+Lemonfox, a pipeline of pyannote's that a person has, the offline pipeline, voice activity alone; then Whisper for what
+is said, where it is not known yet.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from config.contract import Remediable
 from config.settings import Settings
-from workflow_scripts.step4 import lemonfox
-from workflow_scripts.step4.answers import MalformedAnswer, read_answer
+from workflow_scripts.step4 import lemonfox_link, whisper_models
+from workflow_scripts.step4.alignment import with_transcript, with_turns
 from workflow_scripts.step4.chain import Link, LinkFailed
-from workflow_scripts.step4.records import Speech
-from workflow_scripts.step4.sound import RATE, Sound
-from workflow_scripts.stepkit import PrerequisiteMissing, Step, Task, media
+from workflow_scripts.step4.device import CPU, CUDA, choose_device, ladder, wants_amp, within_memory
+from workflow_scripts.step4.joining import Print
+from workflow_scripts.step4.records import Speech, Turn
+from workflow_scripts.step4.sound import RATE, Sound, Waveform
+from workflow_scripts.stepkit import Step, Task, media
 
 if TYPE_CHECKING:
     from workflow_scripts.step4.diarization import Diarizer
+    from workflow_scripts.step4.embedding import SpeakerEmbedder
+    from workflow_scripts.step4.pipeline import PretrainedDiarizer
+    from workflow_scripts.step4.transcription import Transcriber
 
 LEMONFOX = "lemonfox"
+PIPELINE = "pyannote-pipeline"
 PYANNOTE = "pyannote"
+ACTIVITY = "voice-activity"
+WHISPER = "whisper"
 MODELS = ("pyannote-segmentation-3.0", "campplus")
 SHORTEST_SAMPLES = RATE // 10
-"""A tenth of a second: in less nobody says anything, and the network has nothing to look at."""
+"""A tenth of a second: in less nobody says anything, and the networks have nothing to look at."""
 
 
-def links(step: Step, task: Task, sound: Sound) -> list[Link]:
-    """Return the engines for one sound, in the order they are tried."""
-    skip = lemonfox_skipped(step.settings)
-    return [
-        Link(LEMONFOX, partial(_ask_lemonfox, step.settings, sound), skip),
-        Link(PYANNOTE, partial(_ask_pyannote, step, task, sound)),
-    ]
+class Engines:
+    """The engines of one worker: loaded when they are first needed, and kept."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._settings = step.settings
+        self._embedders: dict[str, SpeakerEmbedder] = {}
+        self._diarizers: dict[str, Diarizer] = {}
+        self._pipeline: PretrainedDiarizer | None = None
+        self._transcriber: Transcriber | None = None
+        # Their libraries read these when they are imported: no telemetry, and nothing is looked for on a hub unasked.
+        os.environ.update(PYANNOTE_METRICS_ENABLED="0", HF_HUB_OFFLINE="0" if step.settings.pyannote_pipeline else "1")
+
+    def links(self, task: Task, sound: Sound) -> list[Link]:
+        """Return the engines for one sound, in the order they are asked."""
+        at = _Work(self._step, task, sound)
+        lemonfox = partial(lemonfox_link.ask, self._step, task, sound, self.embed)
+        chain = [
+            Link(LEMONFOX, lambda _known: lemonfox(), lambda _known: True, lemonfox_link.skipped(self._settings)),
+            Link(PYANNOTE, at.guarded(self._diarize), _lacks_speakers),
+            Link(ACTIVITY, at.guarded(_hear), lambda known: known is None),
+            Link(WHISPER, at.guarded(self._transcribe), _lacks_text, whisper_models.chosen(self._settings).skip),
+        ]
+        if self._settings.pyannote_pipeline:
+            chain.insert(1, Link(PIPELINE, at.guarded(self._ask_pipeline), _lacks_speakers))
+        return chain
+
+    def embed(self, waveform: Waveform) -> Print:
+        """Return the voice print of a sound, mono at 16 kHz: of length 1, or full of NaN where it is too short."""
+        import torch
+
+        embedder = self._embedder(choose_device(self._step.arguments.device, self._settings))
+        features = embedder.features(torch.from_numpy(waveform))
+        vector = embedder.embed(features, np.ones(len(features), dtype=bool))
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+    def _embedder(self, device: str) -> SpeakerEmbedder:
+        if device not in self._embedders:
+            import torch
+
+            from workflow_scripts.step4.embedding import SpeakerEmbedder
+
+            self._embedders[device] = SpeakerEmbedder(self._step.model_path("campplus"), torch.device(device))
+        return self._embedders[device]
+
+    def _diarizer(self, device: str) -> Diarizer:
+        if device not in self._diarizers:
+            with _without_warnings():
+                from workflow_scripts.step4.diarization import Diarizer
+            path = self._step.model_path("pyannote-segmentation-3.0")
+            mixed = device == CUDA and wants_amp(self._settings)
+            self._diarizers[device] = Diarizer(path, self._embedder(device), mixed_precision=mixed)
+        return self._diarizers[device]
+
+    def _diarize(self, work: _Work, known: Speech | None) -> Speech:
+        def turns(device: str, batch: int) -> list[Turn]:
+            return self._diarizer(device)(work.blocks(), work.sound.samples, batch, work.progress)
+
+        device = choose_device(self._step.arguments.device, self._settings)
+        return _told_apart(known, within_memory(ladder(device), turns, work.retreated))
+
+    def _ask_pipeline(self, work: _Work, known: Speech | None) -> Speech:
+        if self._pipeline is None:
+            with _without_warnings():
+                from workflow_scripts.step4.pipeline import PretrainedDiarizer
+            self._pipeline = PretrainedDiarizer(self._settings.pyannote_pipeline or "", self._settings.pyannote_token)
+        pipeline, waveform = self._pipeline, np.concatenate([*work.blocks()])
+        device = choose_device(self._step.arguments.device, self._settings)
+        rungs = [(device, 1), (CPU, 1)] if device == CUDA else [(CPU, 1)]
+        return _told_apart(known, within_memory(rungs, lambda where, _: pipeline(waveform, where), work.retreated))
+
+    def _transcribe(self, work: _Work, known: Speech | None) -> Speech:
+        assert known is not None  # it is due only then
+        chosen = whisper_models.chosen(self._settings)
+        if self._transcriber is None:
+            from workflow_scripts.step4.transcription import Transcriber, transcriber_device
+
+            folder = self._step.model_path(chosen.model).parent if chosen.model else chosen.folder
+            assert folder is not None  # else it is skipped
+            asked = choose_device(self._step.arguments.device, self._settings)
+            self._transcriber = Transcriber(folder, *transcriber_device(asked, wants_amp(self._settings)))
+        language = whisper_models.language_code(self._settings.lemonfox_default_language)
+        told = self._transcriber(work.blocks(), known.turns, work.sound.milliseconds, language, work.progress)
+        return with_transcript(known, told)
 
 
-def lemonfox_skipped(settings: Settings) -> str | None:
-    """Return why Lemonfox is not asked at all; None when it is."""
-    if not settings.step4_use_lemonfox:
-        return "STEP4_USE_LEMONFOX is off"
-    return None if settings.lemonfox_api_key else "LEMONFOX_API_KEY is not set"
+class _Work:
+    """One sound at work: what every engine needs of it."""
+
+    def __init__(self, step: Step, task: Task, sound: Sound) -> None:
+        self.sound = sound
+        self._task = task
+        self._ffmpeg = media.ffmpeg_binary(step.settings)
+        self._secret = step.settings.pyannote_token
+
+    def blocks(self) -> Iterator[Waveform]:
+        return self.sound.blocks(self._ffmpeg)
+
+    def progress(self, share: float) -> None:
+        seconds = self.sound.samples / RATE
+        self._task.progress(share * seconds, seconds, "seconds")
+
+    def retreated(self, sentence: str) -> None:
+        """Say, and keep, that memory did not do."""
+        self._task.warning("out_of_gpu_memory", sentence)
+        self._task.metrics["retreats"] = int(self._task.metrics.get("retreats", 0)) + 1
+
+    def guarded(self, engine: Callable[[_Work, Speech | None], Speech]) -> Callable[[Speech | None], Speech]:
+        """Make an engine one that fails as links do; in next to no sound it hears nothing, unasked."""
+
+        def ask(known: Speech | None) -> Speech:
+            if self.sound.samples < SHORTEST_SAMPLES:
+                return known or Speech()
+            try:
+                return engine(self, known)
+            except (LinkFailed, Remediable):
+                raise
+            except Exception as error:  # the libraries behind the engines raise whatever they like
+                said = " ".join(str(error).split())[:300]
+                if self._secret:
+                    said = said.replace(self._secret, "***")
+                raise LinkFailed(f"{type(error).__name__}: {said}") from error
+
+        return ask
 
 
-def lemonfox_fields(settings: Settings) -> dict[str, str | list[str]]:
-    """Return what Lemonfox is asked for, beside the sound."""
-    return lemonfox.fields_of(
-        language=settings.lemonfox_default_language,
-        prompt=settings.lemonfox_default_prompt,
-        speaker_labels=settings.lemonfox_speaker_labels_default,
-        speakers=(settings.lemonfox_min_speakers, settings.lemonfox_max_speakers),
-        granularities=settings.lemonfox_timestamp_granularities,
-    )
+def _hear(work: _Work, _known: Speech | None) -> Speech:
+    from workflow_scripts.step4.activity import speech_turns
+
+    return Speech(turns=tuple(speech_turns(work.blocks(), work.sound.samples, work.progress)))
 
 
-def _ask_lemonfox(settings: Settings, sound: Sound) -> Speech:
-    size = sound.path.stat().st_size / 1e6
-    if size > settings.lemonfox_max_upload_mb:
-        raise LinkFailed(
-            f"the sound has {size:.1f} MB, more than LEMONFOX_MAX_UPLOAD_MB={settings.lemonfox_max_upload_mb:g}"
-        )
-    official = lemonfox.EU_ADDRESS if settings.lemonfox_eu_default else lemonfox.ADDRESS
-    address, key = settings.lemonfox_base_url or official, settings.lemonfox_api_key or ""
-    request = lemonfox.Request(address, key, settings.lemonfox_timeout_sec, lemonfox_fields(settings))
-    try:
-        return read_answer(lemonfox.transcribe(request, sound.path), sound.milliseconds)
-    except MalformedAnswer as error:
-        raise LinkFailed(f"its answer cannot be used: {error}") from error
+def _lacks_speakers(known: Speech | None) -> bool:
+    return known is None or bool(known.turns and not known.has_speakers)
 
 
-def _ask_pyannote(step: Step, task: Task, sound: Sound) -> Speech:
-    if sound.samples < SHORTEST_SAMPLES:
-        return Speech()
-    diarize = step.once(partial(_load_diarizer, step))
-    seconds = sound.samples / RATE
-    on_progress: Callable[[float], None] = lambda share: task.progress(share * seconds, seconds, "seconds")  # noqa: E731
-    try:
-        return Speech(turns=tuple(diarize(sound.waveform(media.ffmpeg_binary(step.settings)), on_progress)))
-    except (RuntimeError, ValueError, MemoryError) as error:  # what torch raises, out of memory on a GPU included
-        raise LinkFailed(f"{type(error).__name__}: {error}") from error
+def _lacks_text(known: Speech | None) -> bool:
+    return known is not None and known.text is None and bool(known.turns)
 
 
-def _load_diarizer(step: Step) -> Diarizer:
-    # pyannote reads these when it is imported: no telemetry, and nothing is looked for on a hub while a step runs.
-    os.environ.update(PYANNOTE_METRICS_ENABLED="0", HF_HUB_OFFLINE="1")
+def _told_apart(known: Speech | None, turns: list[Turn]) -> Speech:
+    return with_turns(known, turns) if known is not None else Speech(turns=tuple(turns))
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Import pyannote in silence: it warns at length that torchcodec finds no FFmpeg, and is given decoded sound."""
     with warnings.catch_warnings():
-        # It warns at length that torchcodec finds no FFmpeg: sound is decoded before it comes here.
         warnings.simplefilter("ignore")
-        from workflow_scripts.step4.diarization import Diarizer
-
-    segmentation, embedding = (step.model_path(name) for name in MODELS)
-    device = choose_device(step.arguments.device, step.settings)
-    return Diarizer(segmentation, embedding, device, mixed_precision=device == "cuda" and wants_amp(step.settings))
+        yield
 
 
-def choose_device(asked: str, settings: Settings) -> str:
-    """Return cpu or cuda. Raises PrerequisiteMissing when cuda was asked for by name and is not there."""
-    import torch
-
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise PrerequisiteMissing(
-            "no_cuda", "--device cuda was asked for, and there is no CUDA.", "Leave --device out."
-        )
-    if asked == "cpu" or settings.audio_disable_gpu or settings.audio_profile == "cpu_only":
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def wants_amp(settings: Settings) -> bool:
-    """Tell whether mixed precision is to be used on a GPU: AUDIO_PROFILE=gpu_no_amp rules it out."""
-    return settings.audio_profile != "gpu_no_amp" and (
-        settings.audio_enable_amp or settings.audio_profile == "gpu_optimized"
-    )
+def configured(settings: Settings) -> dict[str, object]:
+    """Return what decides the answers, the keys themselves left out."""
+    asks_lemonfox = lemonfox_link.skipped(settings) is None
+    return {
+        "lemonfox": lemonfox_link.fields(settings) if asks_lemonfox else None,
+        "pyannote_pipeline": settings.pyannote_pipeline,
+        "whisper": whisper_models.chosen(settings).name,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 
@@ -38,6 +38,11 @@ class Speech:
     language: str | None = None
     text: str | None = None
 
+    @property
+    def has_speakers(self) -> bool:
+        """Whether it is known of any turn who speaks."""
+        return any(turn.speaker is not None for turn in self.turns)
+
 
 def in_order_of_appearance(speech: Speech) -> Speech:
     """Return the same speech with its speakers called SPEAKER_00, SPEAKER_01 … in the order of their first turns.
@@ -47,15 +52,20 @@ def in_order_of_appearance(speech: Speech) -> Speech:
     turns = sorted(speech.turns, key=lambda turn: (turn.start_ms, turn.end_ms, turn.speaker or ""))
     labels = dict.fromkeys(turn.speaker for turn in turns if turn.speaker is not None)
     names = {label: f"SPEAKER_{number:02d}" for number, label in enumerate(labels)}
+    return renamed(replace(speech, turns=tuple(turns)), names)
 
-    def renamed(passage: Passage) -> Passage:
-        return replace(passage, speaker=names.get(passage.speaker or ""))
+
+def renamed(speech: Speech, names: Mapping[str, str]) -> Speech:
+    """Return the same speech with its speakers called by `names`; who has none there is None."""
+
+    def passage(it: Passage) -> Passage:
+        return replace(it, speaker=names.get(it.speaker or ""))
 
     return replace(
         speech,
-        turns=tuple(replace(turn, speaker=names.get(turn.speaker or "")) for turn in turns),
-        segments=tuple(map(renamed, speech.segments)),
-        words=tuple(map(renamed, speech.words)),
+        turns=tuple(replace(turn, speaker=names.get(turn.speaker or "")) for turn in speech.turns),
+        segments=tuple(map(passage, speech.segments)),
+        words=tuple(map(passage, speech.words)),
     )
 
 

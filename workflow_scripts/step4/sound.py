@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from workflow_scripts.stepkit import ItemError, media
 
+Waveform = npt.NDArray[np.float32]
 RATE = 16_000
 _TOTAL_SAMPLES = slice(21, 26)  # of a FLAC file: the last 36 bits of 5 bytes of STREAMINFO (RFC 9639, 8.2)
 
@@ -27,12 +29,34 @@ class Sound:
         """Its length."""
         return round(self.samples * 1000 / RATE)
 
-    def waveform(self, ffmpeg: Path) -> npt.NDArray[np.float32]:
-        """Decode the whole of it, (samples,), from -1 to 1: 230 MB for an hour."""
-        decoded = bytearray()
+    def blocks(self, ffmpeg: Path) -> Iterator[Waveform]:
+        """Decode it, a block of (samples,), from -1 to 1, at a time: the whole takes 230 MB for an hour."""
         for block in media.decode_audio(ffmpeg, self.path, RATE):
-            decoded += block
-        return np.frombuffer(decoded, dtype="<f4")
+            yield np.frombuffer(block, dtype="<f4")
+
+    def waveform(self, ffmpeg: Path) -> Waveform:
+        """Decode the whole of it at once."""
+        return np.concatenate([np.zeros(0, dtype=np.float32), *self.blocks(ffmpeg)])
+
+
+def cut(blocks: Iterable[Waveform], spans: Sequence[tuple[int, int]]) -> Iterator[Waveform]:
+    """Yield the sound of each span of samples [start, end), padded with silence behind the end of the sound.
+
+    Spans are in the order of their starts and may overlap. Only what is still needed of the sound is kept.
+    """
+    source = iter(blocks)
+    held, start = np.zeros(0, dtype=np.float32), 0  # what was read and may still be needed, and its first sample
+    for first, end in spans:
+        while start + len(held) <= first and (block := next(source, None)) is not None:
+            start += len(held)
+            held = block
+        pieces, last = [held], start + len(held)
+        while last < end and (block := next(source, None)) is not None:
+            pieces.append(block)
+            last += len(block)
+        held = np.concatenate(pieces)[max(0, first - start) :]
+        start = min(max(start, first), last)
+        yield np.pad(held[: end - first], (0, max(0, end - first - len(held))))
 
 
 def extract_sound(ffmpeg: Path, video: Path, target: Path) -> Sound:

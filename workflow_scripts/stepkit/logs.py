@@ -16,16 +16,15 @@ def log_path(folder: Path, name: str) -> Path:
     return folder / f"{name}_{stamp}_{os.getpid()}.log"
 
 
-def open_log(path: Path) -> None:
-    """Send the root logger to the console and to `path`."""
+def open_log(path: Path, *, console: bool = True) -> None:
+    """Send the root logger to `path`, and to the console unless told otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     # A file name that is no valid UTF-8 must not break the line that names it.
     to_file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    to_console = logging.StreamHandler()
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    for handler in (to_file, to_console):
+    for handler in (to_file, logging.StreamHandler()) if console else (to_file,):
         handler.setFormatter(formatter)
         root.addHandler(handler)

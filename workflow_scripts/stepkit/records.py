@@ -103,10 +103,13 @@ class Record:
         return step in self.read()["steps"]
 
     def is_current(self, key: Key) -> bool:
-        """Tell whether the step's artefacts were made under this key and are still there, unchanged."""
+        """Tell whether the step's artefacts were made under this key, for good, and are still there, unchanged."""
         done = self.read()["steps"].get(key.step)
         return (
-            bool(done) and done["key"] == key.digest() and all(self._is_unchanged(made) for made in done["artefacts"])
+            bool(done)
+            and not done.get("provisional")
+            and done["key"] == key.digest()
+            and all(self._is_unchanged(made) for made in done["artefacts"])
         )
 
     def _is_unchanged(self, made: Mapping[str, Any]) -> bool:

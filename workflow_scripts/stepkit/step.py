@@ -77,7 +77,7 @@ class Step:
             self.settings: Settings = load_settings()
         except SettingsError as error:
             sys.exit(_wrong_settings(error))
-        self._log_path = log_path(self._log_folder(), self._log_name)
+        self._log_path = log_path(self.log_folder, self._log_name)
         if not self._only_looks:
             open_log(self._log_path)
         self.events = Events(self.arguments.events)
@@ -113,7 +113,9 @@ class Step:
         log.error("Please report it with the log %s", self._log_path)
         return Exit.BUG
 
-    def _log_folder(self) -> Path:
+    @property
+    def log_folder(self) -> Path:
+        """Where the step's logs go."""
         chosen = self.arguments.log_dir
         return Path(chosen) if chosen else self.settings.logs_dir / steps()[self.id].log_folder
 
@@ -249,12 +251,15 @@ class Step:
         return self._loaded[key]  # type: ignore[no-any-return]
 
     def model_path(self, name: str) -> Path:
-        """Return a model's file, verified by its sha256. Raises PrerequisiteMissing when it is absent or damaged."""
+        """Return a model's file, verified by its sha256 as are those beside it.
+
+        Raises PrerequisiteMissing when one is absent or damaged.
+        """
         if name not in self._models:
-            spec = models()[name]
-            path = self.settings.models_dir / spec.file
-            if not path.is_file() or sha256_of(path) != spec.sha256:
-                raise model_missing(name, path)
+            for spec in reversed(models()[name].files):
+                path = self.settings.models_dir / spec.file
+                if not path.is_file() or sha256_of(path) != spec.sha256:
+                    raise model_missing(name, path)
             self._models[name] = path
         return self._models[name]
 

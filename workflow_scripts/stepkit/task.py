@@ -37,6 +37,8 @@ class Task:
         self.metrics: dict[str, float | int | str] = {}
         self.status = "done"
         self.message = ""
+        self.provisional = False
+        """Set it when the result is good but not what was asked for: it is recorded, and never counts as up to date."""
         self._step = step
         self._made: list[Made] = []
         self._numbers = count()
@@ -187,6 +189,7 @@ class Task:
                 "host": platform.node(),
                 "python": platform.python_version(),
                 "metrics": self.metrics,
+                "provisional": self.provisional,
             }
             Record(*self._subject).settle(self._key, self._made, facts)
 

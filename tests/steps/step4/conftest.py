@@ -6,71 +6,25 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import pytest
 
 from config.settings import load_settings
+from tests.steps.step4.lemonfox_server import FFMPEG, Lemonfox, serving
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPT = REPOSITORY / "workflow_scripts/step4/run_audio_analysis_lemonfox.py"
-KEY = "secret-key-of-the-tests"
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the server says next; `cut` closes the connection in the middle of the body."""
-
-    status: int = 200
-    body: bytes = b"{}"
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: bool = False
-
-
-@dataclass
-class Lemonfox:
-    """A server that speaks the API: replies in order, the last one again and again; keeps what it was asked."""
-
-    address: str
-    replies: list[Reply] = field(default_factory=list)
-    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
 @pytest.fixture
 def lemonfox() -> Iterator[Lemonfox]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            known.requests.append(({**self.headers, "path": self.path}, body))
-            reply = known.replies.pop(0) if len(known.replies) > 1 else known.replies[0]
-            self.send_response(reply.status)
-            for name, value in reply.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body) + (100 if reply.cut else 0)))
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(reply.body)
-            self.close_connection = True
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    known = Lemonfox(f"http://127.0.0.1:{server.server_port}/v1")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield known
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +85,7 @@ def workplace(tmp_path: Path) -> Workplace:
         tmp_path,
         {
             "PATH": os.environ["PATH"], "DERUSH_ENV_FILE": os.devnull, "PROJECTS_DIR": str(tmp_path / "projects"),
-            "MODELS_DIR": str(load_settings().models_dir),
+            "MODELS_DIR": str(load_settings().models_dir), "STEP4_TRANSCRIBE": "off",
         },
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,16 +16,26 @@ from workflow_scripts.step4.analysis import frame_runs, smoothed
 from workflow_scripts.step4.records import Turn
 from workflow_scripts.step4.sound import extract_sound
 
+if TYPE_CHECKING:
+    from workflow_scripts.step4.diarization import Diarizer
+
+
+def diarizer() -> Diarizer:
+    import torch
+
+    from workflow_scripts.step4.diarization import Diarizer
+    from workflow_scripts.step4.embedding import SpeakerEmbedder
+
+    folder = load_settings().models_dir
+    segmentation, embedding = (folder / models()[name].file for name in ("pyannote-segmentation-3.0", "campplus"))
+    return Diarizer(segmentation, SpeakerEmbedder(embedding, torch.device("cpu")))
+
 
 @pytest.fixture(scope="module")
 def turns(sample: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> list[Turn]:
-    from workflow_scripts.step4.diarization import Diarizer
-
-    folder = load_settings().models_dir
-    files = [folder / models()[name].file for name in ("pyannote-segmentation-3.0", "campplus")]
     sound = extract_sound(Path(FFMPEG), sample[0], tmp_path_factory.mktemp("sound") / "sound.flac")
     shares: list[float] = []
-    found = Diarizer(*files, "cpu")(sound.waveform(Path(FFMPEG)), shares.append)
+    found = diarizer()(sound.blocks(Path(FFMPEG)), sound.samples, 8, shares.append)
     assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
     return found
 
@@ -77,3 +88,28 @@ def test_sound_that_begins_late_keeps_the_times_of_the_video(tmp_path: Path) -> 
     waveform = extract_sound(Path(FFMPEG), late, tmp_path / "late.flac").waveform(Path(FFMPEG))
     loud = np.flatnonzero(abs(waveform) > 0.05) / 16_000
     assert loud[0] == pytest.approx(1.5, abs=0.03) and loud[-1] == pytest.approx(3.5, abs=0.03)
+
+
+def test_when_memory_runs_out_smaller_batches_then_the_cpu_go_on(sample: tuple[Path, Path], tmp_path: Path) -> None:
+    import torch
+
+    from workflow_scripts.step4.device import within_memory
+
+    sound = extract_sound(Path(FFMPEG), sample[0], tmp_path / "sound.flac")
+    batches: list[int] = []
+
+    def too_large(_network: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        batches.append(len(given[0]))
+        if len(given[0]) > 2:
+            raise torch.OutOfMemoryError("too much")
+
+    engine, said = diarizer(), list[str]()
+    engine._network.register_forward_pre_hook(too_large)
+
+    def work(_device: str, batch: int) -> list[Turn]:
+        return engine(sound.blocks(Path(FFMPEG)), sound.samples, batch, lambda _: None)
+
+    found = within_memory([("cpu", 6), ("cpu", 3), ("cpu", 2)], work, said.append)
+    assert {turn.speaker for turn in found} and batches[:3] == [6, 3, 2] and len(said) == 2
+    with pytest.raises(torch.OutOfMemoryError):
+        within_memory([("cpu", 6), ("cpu", 3)], work, said.append)

@@ -8,7 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.steps.step4.conftest import KEY, REPOSITORY, Lemonfox, Reply, Workplace
+from tests.conftest import missing
+from tests.steps.step4.conftest import REPOSITORY, Workplace
+from tests.steps.step4.lemonfox_server import KEY, Lemonfox, Reply
 
 TONE = ("-f", "lavfi", "-i", "sine=duration=2")
 ANSWER = {
@@ -33,7 +35,7 @@ def test_lemonfox_answers_when_there_is_a_key(workplace: Workplace, lemonfox: Le
     valid(told)
     assert (told["engine"], told["language"], told["text"]) == ("lemonfox", "french", "Bonjour Paul")
     assert [turn["speaker"] for turn in told["turns"]] == ["SPEAKER_00", "SPEAKER_01"]
-    assert told["speakers"] == [{"label": "SPEAKER_00", "total_ms": 800}, {"label": "SPEAKER_01", "total_ms": 800}]
+    assert [(it["label"], it["total_ms"]) for it in told["speakers"]] == [("SPEAKER_00", 800), ("SPEAKER_01", 800)]
     labels = [tuple(entry["active_speaker_labels"]) for entry in told["frames_analysis"]]
     assert labels == [("SPEAKER_00",)] * 20 + [()] * 10 + [("SPEAKER_01",)] * 20
     assert list(told)[-1] == "frames_analysis"
@@ -59,7 +61,7 @@ def test_pyannote_answers_when_lemonfox_fails_and_the_reason_is_kept(
     told = workplace.told("clip")
     valid(told)
     assert told["engine"] == "pyannote"
-    assert [(link["engine"], link["outcome"]) for link in told["fallback_chain"]] == [
+    assert [(link["engine"], link["outcome"]) for link in told["fallback_chain"][:2]] == [
         ("lemonfox", "failed"),
         ("pyannote", "used"),
     ]
@@ -88,7 +90,7 @@ def test_offline_speech_silence_and_no_track_are_three_results(workplace: Workpl
         assert [entry["frame"] for entry in document["frames_analysis"]] == list(range(1, document["total_frames"] + 1))
     assert [speaker["label"] for speaker in told["speech"]["speakers"]] == ["SPEAKER_00", "SPEAKER_01"]
     assert told["speech"]["fallback_chain"][0] == {
-        "engine": "lemonfox", "outcome": "skipped", "reason": "STEP4_USE_LEMONFOX is off",
+        "engine": "lemonfox", "outcome": "skipped", "reason": "STEP4_USE_LEMONFOX is off", "gave": [],
     }  # fmt: skip
     assert (told["silence"]["audio"], told["silence"]["turns"]) == ("present", [])
     assert (told["mute"]["audio"], told["mute"]["engine"]) == ("none", None)
@@ -106,3 +108,117 @@ def test_a_damaged_model_is_exit_code_3_with_the_command_that_mends_it(workplace
     assert ended.returncode == 3
     assert "derush models fetch campplus" in ended.stderr
     assert not list(workplace.docs.glob("*_audio_raw.json"))
+
+
+def test_a_fallback_is_done_again_when_the_service_is_back(workplace: Workplace, lemonfox: Lemonfox) -> None:
+    lemonfox.replies = [Reply(401, b"no")]
+    workplace.add("clip", 50, *TONE)
+    asked = {"LEMONFOX_API_KEY": KEY, "LEMONFOX_BASE_URL": lemonfox.address}
+    workplace.run(**asked)
+    assert workplace.told("clip")["made_under"] is None
+    lemonfox.replies = [Reply(body=json.dumps(ANSWER).encode())]
+    assert "1 done" in workplace.run(**asked).stderr
+    assert workplace.told("clip")["engine"] == "lemonfox" and workplace.told("clip")["made_under"]
+    assert "1 up to date" in workplace.run(**asked).stderr
+
+
+def test_a_name_that_a_person_gave_is_written_without_asking_again(workplace: Workplace, lemonfox: Lemonfox) -> None:
+    lemonfox.replies = [Reply(body=json.dumps(ANSWER).encode())]
+    workplace.add("clip", 50, *TONE)
+    asked = {"LEMONFOX_API_KEY": KEY, "LEMONFOX_BASE_URL": lemonfox.address}
+    workplace.run(**asked)
+    known = workplace.docs.parent / "speakers.json"
+    document = json.loads(known.read_text())
+    jsonschema.validate(document, json.loads((REPOSITORY / "docs" / "schemas" / "speakers.json").read_text()))
+    document["speakers"][0]["name"] = "Marie Curie"
+    known.write_text(json.dumps(document))
+    assert "1 done" in workplace.run(**asked).stderr
+    assert len(lemonfox.requests) == 1
+    assert "Marie Curie: Bonjour" in (workplace.docs / "clip_speech.srt").read_text()
+    assert "<v Marie Curie>Bonjour" in (workplace.docs / "clip_speech.vtt").read_text()
+    assert " Marie_Curie " in (workplace.docs / "clip_speech.rttm").read_text()
+    assert "1 up to date" in workplace.run(**asked).stderr
+
+
+def test_a_transcript_without_speakers_takes_those_heard_here(
+    workplace: Workplace, lemonfox: Lemonfox, sample: tuple[Path, Path]
+) -> None:
+    words = [{"word": "I", "start": 7.0, "end": 7.3}, {"word": "you", "start": 22.0, "end": 23.0}]
+    segments = [{"id": 0, "start": 7.0, "end": 23.0, "text": "I you"}]
+    answer = {"language": "english", "text": "I you", "duration": 30.0, "segments": segments, "words": words}
+    lemonfox.replies = [Reply(body=json.dumps(answer).encode())]
+    workplace.add("clip", 750, "-i", str(sample[0]))
+    asked = {"LEMONFOX_API_KEY": KEY, "LEMONFOX_BASE_URL": lemonfox.address}
+    ended = workplace.run(**asked, LEMONFOX_SPEAKER_LABELS_DEFAULT="off")
+    assert ended.returncode == 0, ended.stderr
+    told = workplace.told("clip")
+    valid(told)
+    assert (told["engine"], told["transcript_engine"], told["text"]) == ("lemonfox", "lemonfox", "I you")
+    assert [link["gave"] for link in told["fallback_chain"]] == [["turns", "transcript"], ["speakers"]]
+    assert all(word["speaker"] for word in told["words"]) and len(told["speakers"]) == 2
+
+
+def test_offline_what_is_said_is_told_too(workplace: Workplace, sample: tuple[Path, Path]) -> None:
+    if not (Path(workplace.variables["MODELS_DIR"]) / "whisper-tiny.en" / "model.bin").is_file():
+        missing("whisper-tiny.en")
+    workplace.add("clip", 750, "-i", str(sample[0]))
+    ended = workplace.run(STEP4_TRANSCRIBE="tiny.en")
+    assert ended.returncode == 0, ended.stderr
+    told = workplace.told("clip")
+    valid(told)
+    assert (told["engine"], told["transcript_engine"], told["language"]) == ("pyannote", "whisper", "en")
+    assert "originally from Chicago" in told["text"] and "New Jersey" in told["text"]
+    said = {word["speaker"] for word in told["words"]}
+    assert said == {"SPEAKER_00", "SPEAKER_01"}
+    assert "Chicago" in (workplace.docs / "clip_speech.srt").read_text()
+
+
+def test_a_whisper_that_is_asked_for_and_not_there_is_exit_code_3(workplace: Workplace, tmp_path: Path) -> None:
+    workplace.add("clip", 25, *TONE)
+    ended = workplace.run(STEP4_TRANSCRIBE=str(tmp_path))
+    assert ended.returncode == 3 and "STEP4_TRANSCRIBE" in ended.stderr
+
+
+def test_a_hub_that_is_not_there_is_a_failed_link(workplace: Workplace) -> None:
+    workplace.add("clip", 50, *TONE)
+    ended = workplace.run(
+        PYANNOTE_PIPELINE="pyannote/speaker-diarization-community-1", PYANNOTE_TOKEN=KEY, HF_HOME=str(workplace.root / "hf"),
+        HF_ENDPOINT="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    told = workplace.told("clip")
+    valid(told)
+    assert [(link["engine"], link["outcome"]) for link in told["fallback_chain"][:3]] == [
+        ("lemonfox", "skipped"), ("pyannote-pipeline", "failed"), ("pyannote", "used"),
+    ]  # fmt: skip
+    assert KEY not in ended.stderr + ended.stdout + workplace.written()
+
+
+def test_a_pipeline_in_a_folder_is_asked_first(workplace: Workplace, sample: tuple[Path, Path], tmp_path: Path) -> None:
+    segmentation = Path(workplace.variables["MODELS_DIR"]) / "pyannote-segmentation-3.0.bin"
+    folder = tmp_path / "pipeline"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(
+        "pipeline:\n  name: pyannote.audio.pipelines.VoiceActivityDetection\n  params:\n"
+        f"    segmentation: {segmentation}\nparams:\n  min_duration_on: 0.0\n  min_duration_off: 0.0\n"
+    )
+    workplace.add("clip", 750, "-i", str(sample[0]))
+    ended = workplace.run(PYANNOTE_PIPELINE=str(folder))
+    assert ended.returncode == 0, ended.stderr
+    told = workplace.told("clip")
+    assert told["engine"] == "pyannote-pipeline" and [it["label"] for it in told["speakers"]] == ["SPEAKER_00"]
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        ("-f", "lavfi", "-i", "anullsrc=channel_layout=7.1:sample_rate=48000:duration=2"),
+        ("-f", "lavfi", "-i", "sine=duration=2:sample_rate=96000", "-ar", "96000"),
+    ],
+    ids=["8 channels", "96 kHz"],
+)
+def test_odd_sound_is_analysed(workplace: Workplace, sound: tuple[str, ...]) -> None:
+    workplace.add("clip", 50, *sound)
+    ended = workplace.run()
+    assert ended.returncode == 0, ended.stderr
+    assert len(workplace.told("clip")["frames_analysis"]) == 50
