@@ -25,7 +25,9 @@ from web.panel import panel
 from web.workflow.form import read_form, steps_of
 
 blueprint = Blueprint("workflow", __name__, template_folder="templates")
-ENGINES = ("mediapipe_landmarker", "opencv_yunet")
+ENGINES = (
+    "mediapipe_landmarker", "opencv_yunet", "opencv_haar", "nanodet", "yolo", "insightface", "openseeface",
+)  # fmt: skip
 """The tracking engines that are offered; STEP5 itself says no to what it does not know."""
 MOST_NAMED = 20
 """Of files that are left out, how many are named one by one."""

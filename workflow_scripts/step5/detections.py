@@ -16,6 +16,20 @@ BLENDSHAPES = 52
 
 
 @dataclass(frozen=True)
+class Looks:
+    """What `n` things look like, for what is told of them later: which is which, who it is, whether it speaks.
+
+    colours: (n, c), see `appearance`; the product of two rows is their likeness, 0 to 1.
+    mouths: (n, m), grey levels 0 to 1 of the mouth, cut out alike in every frame; a row of NaN where no face is known.
+    portraits: n small pictures, None where none was taken.
+    """
+
+    colours: Floats
+    mouths: Floats
+    portraits: tuple[Frame | None, ...]
+
+
+@dataclass(frozen=True)
 class Detections:
     """`n` things seen in one frame, from left to right in no promised order. Places are in pixels of the frame.
 
@@ -23,6 +37,8 @@ class Detections:
     scores: (n,) from 0 to 1. labels: n words, such as `face`. source: the engine's name.
     landmarks: (n, k, 3) x, y and depth in pixels (smaller is nearer; 0 from an engine without depth), or None.
     blendshapes: (n, 52) from 0 to 1 in the order of `face_mesh.BLENDSHAPE_NAMES`, or None.
+    looks: what they look like, or None; no engine tells it: `appearance.with_looks` adds it.
+    sources: n names of engines where several worked together, else None.
     A row of landmarks or blendshapes is all NaN where the engine could not tell for that one.
 
     Raises ValueError when an array has another shape or type, or a value that cannot be.
@@ -34,6 +50,8 @@ class Detections:
     source: str
     landmarks: Floats | None = None
     blendshapes: Floats | None = None
+    looks: Looks | None = None
+    sources: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -50,9 +68,19 @@ class Detections:
             _check_rows("blendshapes", self.blendshapes)
             known = self.blendshapes[~np.isnan(self.blendshapes)]
             _require(bool(((known >= 0) & (known <= 1)).all()), "blendshapes must be from 0 to 1")
+        if self.looks is not None:
+            _check_shape("colours", self.looks.colours, (n, *self.looks.colours.shape[1:]))
+            _check_shape("mouths", self.looks.mouths, (n, *self.looks.mouths.shape[1:]))
+            _require(len(self.looks.portraits) == n, f"portraits must be {n}")
+
+        _require(self.sources is None or len(self.sources) == n, f"sources must be {n}")
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def source_of(self, row: int) -> str:
+        """Return the name of the engine that saw a thing."""
+        return self.sources[row] if self.sources else self.source
 
 
 def _require(holds: bool, sentence: str) -> None:

@@ -1,15 +1,15 @@
-"""Tracking: where each face is in every frame, under an id that holds until the shot ends.
+"""Tracking: where each face is in every frame, under an id that holds until the shot ends, who it is, and who speaks.
 
-Reads the proxy `<stem>.mp4` and STEP3's `<stem>_scenes.json`, writes `<stem>_tracking_raw.jsonl`. Lines are written as
-frames are done: memory stays the same whatever the length of the video.
+Reads the proxy `<stem>.mp4`, STEP3's `<stem>_scenes.json` and, if it is there, STEP4's `<stem>_audio_raw.json`; writes
+`<stem>_tracking_raw.jsonl`, and adds to the project's `people.json`. Lines are written as frames are done, and again with
+what is known at the end: memory stays the same whatever the length of the video, but for a few bytes a face and frame.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +18,25 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in pla
 
 from config.catalog import models
 from config.settings import Settings
-from workflow_scripts.step5.choice import AUTO, announce, check_gpu_settings, choose_engine
-from workflow_scripts.step5.engines import ENGINES, Engine, EngineSpec
+from workflow_scripts.step5 import choice
+from workflow_scripts.step5.choice import AUTO, Choice
+from workflow_scripts.step5.engines import ENGINES, JOIN
 from workflow_scripts.step5.scenes import Scene, read_scenes
 from workflow_scripts.stepkit import PrerequisiteMissing, SourceFacts, Step, Task, media, prerequisites, step_parser
+from workflow_scripts.stepkit.files import sha256_of
 from workflow_scripts.stepkit.timebase import PROXY_RATE
 
 if TYPE_CHECKING:
+    from workflow_scripts.step5.face_prints import FacePrints
     from workflow_scripts.step5.tracking_file import FrameWriter
+    from workflow_scripts.step5.tracks import TrackedFrame
+    from workflow_scripts.step5.worker_messages import Ready
+    from workflow_scripts.step5.workers import Crew
 
+_FACE_PRINTS = "sface"
+"""The model, by its name in models.toml, that tells whose a face is, whatever the engine."""
 _BATCH = 12
 """Frames between two reports of progress."""
-_THREADS = min(4, os.cpu_count() or 1)
-"""Threads of OpenCV: YuNet at 640 pixels takes 13 ms with one, 7.5 ms with two, and gains little from many."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,110 +45,160 @@ def main(argv: Sequence[str] | None = None) -> int:
     told = "; ".join(f"{spec.name}: {spec.about}" for spec in ENGINES.values())
     parser.add_argument(
         "--tracking-engine", metavar="ENGINE",
-        help=f"{AUTO} (the best that can run here), or {told} (setting STEP5_TRACKING_ENGINE)",
+        help=f"{AUTO} (the best that can run here), or engines joined by {JOIN}: {told} (setting STEP5_TRACKING_ENGINE)",
     )  # fmt: skip
     arguments = parser.parse_args(argv)
     require = (
-        prerequisites.module("lap"), prerequisites.ffmpeg(),
+        prerequisites.module("lap"), prerequisites.ffmpeg(), prerequisites.model(_FACE_PRINTS),
         partial(_engine_missing, arguments.tracking_engine, arguments.device),
     )  # fmt: skip
-    with Step("STEP5", arguments, require=require, log_name="manager") as step:
+    with ExitStack() as ended, Step("STEP5", arguments, version=2, require=require, log_name="manager") as step:
         for item in step.items():
             with step.work_on(item) as task:
-                _track(step, task)
+                _track(step, task, ended)
     return step.exit_code
 
 
 def _engine_missing(name: str | None, device: str, settings: Settings) -> PrerequisiteMissing | None:
-    """Check, before any work, that GPU settings agree and the engine can run. Raises UsageError."""
-    check_gpu_settings(settings, device)
+    """Check, before any work, that GPU settings agree and the engines can run. Raises UsageError."""
+    choice.check_gpu_settings(settings, device)
     try:
-        choose_engine(name or settings.step5_tracking_engine, settings, device)
+        choice.choose(name or settings.step5_tracking_engine, settings, device)
     except PrerequisiteMissing as missing:
         return missing
     return None
 
 
-def _spec(step: Step) -> EngineSpec:
-    """Choose the engine, and say which."""
+def _chosen(step: Step) -> Choice:
+    """Choose the engines, and say which."""
     asked = step.arguments.tracking_engine or step.settings.step5_tracking_engine
-    spec = choose_engine(asked, step.settings, step.arguments.device)
-    announce(spec, asked, step.settings)
-    return spec
+    chosen = choice.choose(asked, step.settings, step.arguments.device)
+    choice.announce(chosen, asked, step.settings)
+    return chosen
 
 
-def _load(step: Step, spec: EngineSpec) -> Engine:
-    import cv2
+def _own_models(step: Step, chosen: Choice) -> dict[str, str]:
+    """Return the sha256 of each file of a person's own that is loaded, by its name."""
+    files: dict[str, str] = {}
+    for setting in chosen.given:
+        path = choice.given_path(setting, step.settings)
+        assert path is not None
+        for file in sorted(path.glob("*.onnx")) if path.is_dir() else [path]:
+            files[file.name] = sha256_of(file)
+    return files
 
-    cv2.setNumThreads(_THREADS)
-    return spec.load(step.model_path)
+
+def _crew(step: Step, chosen: Choice, ended: ExitStack) -> Crew:
+    """Make the workers: one a GPU where there is one to be used, else as many as this machine takes."""
+    from workflow_scripts.step5.worker_messages import Setup
+    from workflow_scripts.step5.workers import Crew
+
+    files = {name: step.model_path(name) for name in chosen.models}
+    for setting in chosen.given:
+        path = choice.given_path(setting, step.settings)
+        assert path is not None
+        files[setting] = path
+    count = choice.gpus() if chosen.on_gpu else choice.worker_count(step.settings)
+    setups = [Setup(chosen, files, number, step.log_folder) for number in range(count)]
+    return ended.enter_context(Crew(setups))
 
 
-def _track(step: Step, task: Task) -> None:
+def _load_prints(step: Step) -> FacePrints:
+    from workflow_scripts.step5.face_prints import FacePrints
+
+    return FacePrints(step.model_path(_FACE_PRINTS))
+
+
+def _track(step: Step, task: Task, ended: ExitStack) -> None:
     video = task.video
     facts = video.facts()
-    scenes_file = video.artefact("_scenes.json")
-    scenes = read_scenes(scenes_file, facts.frames)
-    spec = step.once(partial(_spec, step))
+    inputs = [video.proxy, video.artefact("_scenes.json"), video.artefact("_audio_raw.json")]
+    scenes = read_scenes(inputs[1], facts.frames)
+    chosen = step.once(partial(_chosen, step))
+    own = step.once(partial(_own_models, step, chosen))
     parameters = {
-        "engine": spec.name,
+        "engine": chosen.name,
+        "fallback": chosen.fallback.name if chosen.fallback else None,
+        "gpu": sorted(chosen.on_gpu),
+        "own_models": own,
         "verbose": step.settings.step5_export_verbose_fields,
         "blendshapes": step.settings.step5_blendshapes_profile,
     }
-    if task.is_up_to_date(inputs=[video.proxy, scenes_file], parameters=parameters, models=spec.models):
+    there = [path for path in inputs if path.is_file()]
+    if task.is_up_to_date(inputs=there, parameters=parameters, models=(*chosen.models, _FACE_PRINTS)):
         return
-    engine = step.once(partial(_load, step, spec))
-    records = _lines(step, task, engine, facts, scenes)
-    with closing(records), task.output("tracking_raw", video.artefact("_tracking_raw.jsonl")) as path:
-        tracks = _write(path, records, task, facts.frames)
+    crew = step.once(partial(_crew, step, chosen, ended))
+    tracks = _write(step, task, crew, facts, scenes)
     speed = round(facts.frames / task.seconds, 1)
-    task.metrics.update(frames=facts.frames, tracks=tracks, engine=spec.name, frames_per_second=speed)
+    task.metrics.update(frames=facts.frames, tracks=tracks, engine=chosen.name, frames_per_second=speed)
+    task.metrics.update({f"{name}_seconds": round(value, 2) for name, value in crew.seconds.items()})
+    for note in crew.notes:
+        task.warning("workers", note)
+    if crew.notes:
+        task.metrics["worker_notes"] = " ".join(crew.notes)
 
 
-def _write(path: Path, records: Iterator[dict[str, Any]], task: Task, total: int) -> int:
-    """Write the records as they come, the header first, and return how many tracks there are."""
-    from workflow_scripts.step5.tracking_file import line
+def _write(step: Step, task: Task, crew: Crew, facts: SourceFacts, scenes: Sequence[Scene]) -> int:
+    """Look at the video frame by frame, then at the whole, write the tracking, and return how many tracks there are."""
+    from workflow_scripts.step5.passes import first_pass, second_pass
+    from workflow_scripts.step5.sightings import Sightings
+    from workflow_scripts.step5.tracking_file import FrameWriter, kept_blendshapes, line, lines
 
-    tracks = 0
-    with path.open("w", encoding="ascii", newline="\n") as stream:
-        for done, record in enumerate(records):
-            stream.write(line(record))
-            tracks = max([tracks, *(told["id"] for told in record.get("objects", ()))])
-            if done % _BATCH == 0 or done == total:
-                task.progress(done, total, "frames")
-    return tracks
-
-
-def _lines(
-    step: Step, task: Task, engine: Engine, facts: SourceFacts, scenes: Sequence[Scene]
-) -> Generator[dict[str, Any], None, None]:
-    """Yield the header, then the record of each frame."""
-    from workflow_scripts.step5 import frames, tracks
-    from workflow_scripts.step5.tracking_file import FrameWriter, kept_blendshapes
-
+    engine = crew.engine()
+    sightings = Sightings(step.once(partial(_load_prints, step)).of)
     kept = tuple(kept_blendshapes(step.settings.step5_blendshapes_profile, engine.blendshape_names))
     writer = FrameWriter(facts.width, facts.height, kept, step.settings.step5_export_verbose_fields)
-    yield {**_about(task, engine, writer), "total_frames": facts.frames, "scenes": len(scenes)}
+    spill = task.scratch / "frames.jsonl"
+    with closing(_followed(step, task, crew, facts, scenes)) as followed, spill.open("w", encoding="ascii") as stream:
+        for done, _ in enumerate(first_pass(followed, writer, sightings, stream), 1):
+            if done % _BATCH == 0 or done == facts.frames:
+                task.progress(done, facts.frames, "frames", crew.state)
+    ended = sightings.ended()
+    found = second_pass(task.video, ended, scenes, task.scratch)
+    header = {**_about(step, task, engine, writer), "total_frames": facts.frames, "scenes": len(scenes)}
+    with (
+        task.output("tracking_raw", task.video.artefact("_tracking_raw.jsonl")) as path,
+        path.open("w", encoding="ascii", newline="\n") as output,
+        spill.open(encoding="ascii") as spilled,
+    ):
+        output.write(line(header))
+        output.writelines(lines(spilled, found))
+    return len(ended)
+
+
+def _followed(
+    step: Step, task: Task, crew: Crew, facts: SourceFacts, scenes: Sequence[Scene]
+) -> Generator[TrackedFrame, None, None]:
+    """Yield every frame with its tracks."""
+    from workflow_scripts.step5 import frames, tracks
+    from workflow_scripts.step5.detecting import LEAST_SIDE, Footage, stretches
+
     binary = media.ffmpeg_binary(step.settings)
-    decoded = media.decode_frames(binary, task.video.proxy, facts.width, facts.height, "bgr24")
-    with closing(frames.one_ahead(frames.exactly(decoded, facts.frames))) as ahead:
-        pictures = frames.as_pictures(ahead, facts.width, facts.height)
-        for number, tracked in enumerate(tracks.follow(map(engine.detect, pictures), scenes), 1):
-            yield writer.record(number, tracked)
+    index = media.index_frames(binary, task.video.proxy)
+    if index.frames != facts.frames:
+        raise frames.miscounted(str(index.frames), facts.frames)
+    parts = stretches(index, len(crew))
+    side = max(LEAST_SIDE, crew.engine().side)
+    threads = 0 if len(parts) == 1 else 1
+    footage = Footage(binary, task.video.proxy, facts.frames, facts.width, facts.height, side, threads)
+    with closing(crew.look(footage, parts)) as seen:
+        yield from tracks.follow(seen, scenes)
 
 
-def _about(task: Task, engine: Engine, writer: FrameWriter) -> Mapping[str, Any]:
+def _about(step: Step, task: Task, engine: Ready, writer: FrameWriter) -> Mapping[str, Any]:
     """Return what the header says of the video and of how it was tracked."""
     from workflow_scripts.step5.tracking_file import SCHEMA
 
+    chosen = step.once(partial(_chosen, step))
+    named = {name: models()[name].sha256 for name in (*chosen.models, _FACE_PRINTS)}
     return {
         "schema": SCHEMA,
         "video_filename": task.video.proxy.name,
         "fps": int(PROXY_RATE),
         "width": writer.width,
         "height": writer.height,
-        "engine": engine.name,
-        "models": {name: models()[name].sha256 for name in ENGINES[engine.name].models},
+        "engine": chosen.name,
+        "models": {**named, **step.once(partial(_own_models, step, chosen))},
         "landmarks": engine.points if writer.landmarks else 0,
         "blendshapes": [engine.blendshape_names[index] for index in writer.blendshapes],
     }

@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPT = REPOSITORY / "workflow_scripts/step5/run_tracking_manager.py"
 MODELS = Path(os.environ.get("MODELS_DIR") or REPOSITORY / "models")
-MODEL_FILES = {"yunet": "face_detection_yunet_2023mar_int8bq.onnx", "face_landmarker": "face_landmarker.task"}
+MODEL_FILES = {
+    "yunet": "face_detection_yunet_2023mar_int8bq.onnx",
+    "face_landmarker": "face_landmarker.task",
+    "sface": "face_recognition_sface_2021dec_int8bq.onnx",
+    "nanodet": "nanodet_416_fp16.onnx",
+}
 
 
 def ffmpeg(*arguments: str) -> bytes:
@@ -66,6 +71,24 @@ def model_path(name: str) -> Path:
     path = MODELS / MODEL_FILES[name]
     assert path.is_file(), f"fetch it first: derush models fetch {name}"
     return path
+
+
+@pytest.fixture(scope="session")
+def own_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models of a person's own, by the setting that names them: small networks made here, of the real ones' form."""
+    from tests.steps.step5 import networks
+
+    folder = tmp_path_factory.mktemp("own")
+    given = {"step5_yolo_weights": folder / "untrained.pt"}
+    networks.save_yolo(given["step5_yolo_weights"])
+    for name in ("insightface", "openseeface"):
+        given[f"step5_{name}_models"] = folder / name
+        (folder / name).mkdir()
+    networks.save(networks.Points106(), 192, folder / "insightface/2d106.onnx")
+    networks.save(networks.Scrfd(), 320, folder / "insightface/scrfd.onnx")
+    networks.save(networks.OpenSeeFaceDetector(), 224, folder / "openseeface/mnv3_detection_opt.onnx")
+    networks.save(networks.OpenSeeFacePoints(), 224, folder / "openseeface/lm_model3_opt.onnx")
+    return given
 
 
 @dataclass

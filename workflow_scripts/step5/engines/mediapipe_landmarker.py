@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +10,21 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from workflow_scripts.step5.detections import BLENDSHAPES, Detections, Floats, Frame
-from workflow_scripts.step5.engines import ModelPath
+from workflow_scripts.step5.engines import ModelPath, OneByOne
 from workflow_scripts.step5.engines.opencv_yunet import YuNet
 from workflow_scripts.step5.face_mesh import BLENDSHAPE_NAMES, BLENDSHAPE_POINTS, FaceSquare
+from workflow_scripts.stepkit import PrerequisiteMissing
 
 POINTS = 478
 _LEAST_PRESENCE = 0.0
 """The network's own word, as a logit, on whether it was shown a face; 0 is a probability of 0.5, MediaPipe's default."""
-_THREADS = min(4, os.cpu_count() or 1)
 
 
 class _Network:
     """One network of the task file: an array in, its outputs out."""
 
     def __init__(self, content: bytes) -> None:
-        self._interpreter = Interpreter(model_content=content, num_threads=_THREADS)
+        self._interpreter = Interpreter(model_content=content, num_threads=1)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
@@ -36,18 +35,25 @@ class _Network:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-class FaceLandmarker:
+class FaceLandmarker(OneByOne):
     """The engine `mediapipe_landmarker`. A face that the mesh does not recognise keeps its box alone."""
 
     name = "mediapipe_landmarker"
     points = POINTS
     blendshape_names = BLENDSHAPE_NAMES
+    side = 1920
 
     def __init__(self, faces: YuNet, task: Path) -> None:
         self._faces = faces
-        with zipfile.ZipFile(task) as parts:
-            self._mesh = _Network(parts.read("face_landmarks_detector.tflite"))
-            self._blendshapes = _Network(parts.read("face_blendshapes.tflite"))
+        try:
+            with zipfile.ZipFile(task) as parts:
+                self._mesh = _Network(parts.read("face_landmarks_detector.tflite"))
+                self._blendshapes = _Network(parts.read("face_blendshapes.tflite"))
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            sentence = f"The model face_landmarker ({task}) cannot be read: {error}"
+            raise PrerequisiteMissing(
+                "model_unusable", sentence, "Run `derush models fetch face_landmarker`."
+            ) from error
 
     def detect(self, frame: Frame) -> Detections:
         """Return the faces of a frame, from left to right."""
@@ -73,6 +79,6 @@ class FaceLandmarker:
         return np.clip(values.reshape(BLENDSHAPES), 0, 1)
 
 
-def load(model_path: ModelPath) -> FaceLandmarker:
+def load(model_path: ModelPath, _device: str = "cpu") -> FaceLandmarker:
     """Load the engine."""
     return FaceLandmarker(YuNet(model_path("yunet")), model_path("face_landmarker"))
