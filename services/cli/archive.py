@@ -26,7 +26,7 @@ Key = Annotated[
     str,
     typer.Argument(
         metavar="KEY",
-        help="An original (the file itself, wherever it is now), its sha256, or a video's name without suffix.",
+        help="An original (the file itself, wherever it is now), its sha256, a video's name without suffix, or an archive's folder.",
     ),
 ]
 _SAID = {
@@ -47,7 +47,11 @@ def list_archives(as_json: AsJson = False) -> int:
 @app.command()
 def find(key: Key, as_json: AsJson = False) -> int:
     """Find the archives of an original, by what it holds, else by a video's name; the newest first."""
-    return _tell(_found(key), as_json)
+    found = _found(key)
+    _tell(found, as_json)
+    for entry in found if not as_json else ():
+        _say(str(entry.folder))
+    return Exit.OK
 
 
 @app.command()
@@ -92,8 +96,16 @@ def restore(
     ],
     as_json: AsJson = False,
 ) -> int:
-    """Bring back the files of the newest archive of an original, after reading all of them for damage."""
+    """Bring back the files of the newest archive of an original, after reading all of them for damage.
+
+    An archive's folder as KEY brings back that one.
+    """
     entry, *older = _found(key)
+    if any(other.sha256 != entry.sha256 for other in older):
+        raise ServiceError(
+            "several_originals", f"Different originals are called {plain(key)}.",
+            f"`derush archive find {key}` lists them: give the folder of the one you want.", Exit.USAGE,
+        )  # fmt: skip
     if older:
         _say(f"Of {len(older) + 1} archives the newest: {entry.folder}", to_person)
     screen = to_person if as_json or not console.is_terminal else console
@@ -101,7 +113,8 @@ def restore(
         with reading_progress(3 * entry.bytes, screen) as on_bytes:  # checked, copied, and the copy read again
             restored = _archiver().restore(entry, to.absolute(), on_bytes)
     except (ArchiveError, OSError) as error:
-        remedy = f"`derush archive find {key}` lists other archives of it; check the disks of the archive and of {to}."
+        others = f"`derush archive restore '{older[0].folder}' --to …` takes an older one; " if older else ""
+        remedy = f"{others}check the disks of the archive and of {to}."
         raise ServiceError("not_restored", f"{error}.", remedy, Exit.SOME_FAILED) from error
     if as_json:
         print(json.dumps({**_record(entry), "restored": [str(path) for path in restored]}, indent=1))
@@ -117,6 +130,8 @@ def _archiver() -> ResultsArchiver:
 def _found(key: str) -> Sequence[Entry]:
     """Return the archives that a file, a sha256 or a video's name leads to. Raises ServiceError no_such_archive."""
     original, sought = Path(key), key
+    if entry := _archiver().at(original):
+        return [entry]
     if original.is_file():
         with reading_progress(original.stat().st_size, to_person) as on_bytes:
             sought = sha256_of(original, on_bytes)
@@ -159,7 +174,7 @@ def _when(entry: Entry) -> str:
     created = entry.metadata.get("created_at")
     try:
         return local_time(created) if isinstance(created, str) else ""
-    except ValueError:
+    except (ValueError, OverflowError):
         return str(created)
 
 

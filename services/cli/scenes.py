@@ -49,7 +49,7 @@ def scenes_retune(
     environment = environments(settings)[spec.environment]
     require_built(environment)
     command = step_command(spec, environment, "--retune", "--videos", "-", *options)
-    item = json.dumps({"path": str(proxy), "project": str(proxy.parents[1])}) + "\n"
+    item = json.dumps({"path": str(proxy), "project": str(proxy.parent.parent)}) + "\n"
     return subprocess.run(command, input=item, text=True, env=merged_environment(environment.variables)).returncode
 
 

@@ -76,6 +76,29 @@ def test_the_newest_archive_is_brought_back_and_nothing_is_overwritten(
     assert (back / "clip_scenes.csv").read_text() == "mine"
 
 
+def test_an_older_archive_is_brought_back_by_its_folder(run_derush: Derush, entry: Entry, tmp_path: Path) -> None:
+    newest = json.loads(run_derush("archive", "find", "clip", "--json").stdout)["archives"][0]["folder"]
+    (Path(newest) / "clip_scenes.csv").write_text("rotten")
+    refused = run_derush("archive", "restore", "clip", "--to", str(tmp_path / "back"))
+    assert (refused.returncode, str(entry.folder) in refused.stderr) == (Exit.SOME_FAILED, True)
+    assert run_derush("archive", "restore", str(entry.folder), "--to", str(tmp_path / "back")).returncode == Exit.OK
+    assert (tmp_path / "back" / "clip_scenes.csv").read_text() == "first"
+
+
+def test_which_of_different_originals_of_one_name_is_asked_for(
+    run_derush: Derush, places: dict[str, str], entry: Entry, tmp_path: Path
+) -> None:
+    scenes = tmp_path / "clip_scenes.csv"
+    ResultsArchiver(Path(places["ARCHIVES_DIR"])).archive(
+        Subject("Other", "clip", "0" * 64, "/other/clip.mov"),
+        [Artefact("scenes_csv", scenes)],
+        datetime.now(timezone.utc),
+    )
+    refused = run_derush("archive", "restore", "clip", "--to", str(tmp_path / "back"))
+    assert (refused.returncode, "give the folder" in refused.stderr) == (Exit.USAGE, True)
+    assert not (tmp_path / "back").exists()
+
+
 def test_what_rotted_is_not_brought_back(run_derush: Derush, entry: Entry, tmp_path: Path) -> None:
     for path in entry.folder.parents[1].glob("*/*/clip_scenes.csv"):
         path.write_text("rot")

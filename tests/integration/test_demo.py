@@ -6,11 +6,12 @@ import csv
 import hashlib
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import av
 import jsonschema
 import pytest
 
+from config.contract import Exit
 from config.settings import read_settings
 from tests.conftest import REPOSITORY
 from tests.integration.conftest import Demo
@@ -73,6 +75,27 @@ def test_the_proxy_is_25_fps_constant_and_as_long_as_the_original(demo: Demo, tr
         assert not proxy.streams.audio or proxy.streams.audio[0].codec_context.name == "aac"
     assert least <= len(times) <= most
     assert {round((later - earlier) * 1000) for earlier, later in itertools.pairwise(times)} == {40}
+
+
+def test_shots_are_found_anew_from_the_kept_curves(
+    demo: Demo, places: dict[str, str], run_derush: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Without a model: there is none in this place."""
+    project = Path(places["PROJECTS_DIR"]) / demo.project.name
+    shutil.copytree(demo.project, project)
+    scenes = project / "docs" / "interview_scenes.csv"
+    before = scenes.read_bytes()
+    assert before.count(b"\n") > 2
+
+    def retune(video: str, threshold: str) -> int:
+        options = ("--threshold", threshold)
+        return run_derush("scenes", "retune", video, *options, MODELS_DIR=str(tmp_path / "none")).returncode
+
+    assert retune("interview", "1") == 0
+    assert scenes.read_bytes().count(b"\n") == 2  # the head, and one shot: nothing is above 1
+    assert retune(f"{project.name}/interview.mp4", "0.5") == 0
+    assert scenes.read_bytes() == before
+    assert retune("no such video", "0.5") == Exit.USAGE
 
 
 def test_what_was_25_fps_already_is_not_encoded_again(demo: Demo) -> None:

@@ -14,8 +14,10 @@ from workflow_scripts.step3.shots import Shot
 from workflow_scripts.stepkit.timebase import clock, frame_time
 
 MOST_SHOTS = 2000
-"""Further shots are left out: the picture stays below 50 megapixels."""
+"""Further shots are left out: the picture has at most 334 rows of them."""
 _WIDTH = 96
+_TALLEST = 180
+"""Height of a small picture at most: with it 334 rows and their gaps stay below the 65,500 pixels that a JPEG can have."""
 _FRAMES = 3
 _SHOTS_A_ROW = 6
 _GAP = 6
@@ -43,7 +45,7 @@ class Sheet:
 
 def sheet_of(shots: Sequence[Shot], width: int, height: int) -> Sheet:
     """Lay out the shots of a video of this size in pixels."""
-    return Sheet(_WIDTH, min(2 * _WIDTH, max(2, round(_WIDTH * height / width / 2) * 2)), shots[:MOST_SHOTS])
+    return Sheet(_WIDTH, min(_TALLEST, max(2, round(_WIDTH * height / width / 2) * 2)), shots[:MOST_SHOTS])
 
 
 def draw(sheet: Sheet, frames: Iterable[bytes]) -> bytes:

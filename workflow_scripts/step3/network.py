@@ -115,7 +115,10 @@ def _compiled(part: torch.nn.Module, example: tuple[torch.Tensor, ...], precisio
         traced = torch.jit.trace(part, example, check_trace=False)  # type: ignore[no-untyped-call]
     translated = openvino.convert_model(traced, example_input=example)
     translated.reshape({entry: list(tensor.shape) for entry, tensor in zip(translated.inputs, example, strict=True)})
-    wanted = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    wanted = {
+        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,  # pinned, the workers of several steps would share some cores and leave others idle
+    }  # fmt: skip
     return openvino.Core().compile_model(translated, "CPU", wanted)
 
 

@@ -171,7 +171,7 @@ def _curves(network: Network, frames: Iterable[bytes], total: int, task: Task) -
         singles.append(scene_files.permille(single))
         manies.append(scene_files.permille(many))
         done = min(done + len(single), total)
-        task.progress(done, total, "frames")
+        task.progress(min(done, total - 1), total, "frames")  # the files are still to come
     return {"single_frame": np.concatenate(singles)[:total], "many_hot": np.concatenate(manies)[:total]}
 
 
@@ -201,12 +201,19 @@ def _write_sheet(step: Step, task: Task, tuning: Tuning, found: Sequence[Shot]) 
         binary, video.proxy, sheet.width, sheet.height, "rgb24", threads=tuning.ffmpeg_threads
     )  # fmt: skip
     with closing(small):
-        jpeg = contact_sheet.draw(sheet, small)
+        jpeg = contact_sheet.draw(sheet, _heard(small, facts.frames, task))
     with task.output("contact_picture", video.artefact(SHEET[0])) as path:
         path.write_bytes(jpeg)
     with task.output("contact_page", video.artefact(SHEET[1])) as path:
         page = contact_sheet.page(video.proxy.name, sheet, len(found), jpeg)
         path.write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+def _heard(frames: Iterable[bytes], total: int, task: Task) -> Iterator[bytes]:
+    """Pass frames on, and say meanwhile that the work goes on: a step that is silent for long is stopped."""
+    for frame in frames:
+        task.progress(total - 1, total, "frames", "contact sheet")
+        yield frame
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ from pyannote.audio.utils.powerset import Powerset
 from pyannote.core import Annotation, SlidingWindow, SlidingWindowFeature
 
 from workflow_scripts.step4.campplus import DIMENSION
-from workflow_scripts.step4.embedding import RATE, SpeakerEmbedder
+from workflow_scripts.step4.embedding import SpeakerEmbedder
 from workflow_scripts.step4.records import Turn
-from workflow_scripts.step4.sound import Waveform, cut
+from workflow_scripts.step4.sound import RATE, Waveform, cut
 
 WINDOW_S = 10.0
 """What segmentation-3.0 was trained on."""

@@ -14,9 +14,8 @@ import torchaudio.compliance.kaldi
 from torch import Tensor
 
 from workflow_scripts.step4.campplus import DIMENSION, FEATURES, CamPlusPlus
+from workflow_scripts.step4.sound import RATE
 
-RATE = 16_000
-"""Hz, of every waveform here."""
 MINIMUM_FRAMES = 10
 """Features (of 10 ms) below which a voice is not embedded; the network itself needs 3."""
 

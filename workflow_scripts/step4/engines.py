@@ -23,7 +23,7 @@ from workflow_scripts.step4.chain import Link, LinkFailed
 from workflow_scripts.step4.device import CPU, CUDA, choose_device, ladder, wants_amp, within_memory
 from workflow_scripts.step4.joining import Print
 from workflow_scripts.step4.records import Speech, Turn
-from workflow_scripts.step4.sound import RATE, Sound, Waveform
+from workflow_scripts.step4.sound import RATE, SHORTEST_SAMPLES, Sound, Waveform
 from workflow_scripts.stepkit import Step, Task, media
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ PYANNOTE = "pyannote"
 ACTIVITY = "voice-activity"
 WHISPER = "whisper"
 MODELS = ("pyannote-segmentation-3.0", "campplus")
-SHORTEST_SAMPLES = RATE // 10
-"""A tenth of a second: in less nobody says anything, and the networks have nothing to look at."""
 
 
 class Engines:
@@ -160,10 +158,10 @@ class _Work:
             except (LinkFailed, Remediable):
                 raise
             except Exception as error:  # the libraries behind the engines raise whatever they like
-                said = " ".join(str(error).split())[:300]
-                if self._secret:
+                said = " ".join(str(error).split())
+                if self._secret:  # before it is cut: a part of a secret is one too
                     said = said.replace(self._secret, "***")
-                raise LinkFailed(f"{type(error).__name__}: {said}") from error
+                raise LinkFailed(f"{type(error).__name__}: {said[:300]}") from error
 
         return ask
 
@@ -197,8 +195,10 @@ def _without_warnings() -> Iterator[None]:
 def configured(settings: Settings) -> dict[str, object]:
     """Return what decides the answers, the keys themselves left out."""
     asks_lemonfox = lemonfox_link.skipped(settings) is None
+    whisper = whisper_models.chosen(settings).name
     return {
         "lemonfox": lemonfox_link.fields(settings) if asks_lemonfox else None,
         "pyannote_pipeline": settings.pyannote_pipeline,
-        "whisper": whisper_models.chosen(settings).name,
+        "whisper": whisper,
+        "whisper_language": whisper_models.language_code(settings.lemonfox_default_language) if whisper else None,
     }

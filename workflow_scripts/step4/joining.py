@@ -18,6 +18,7 @@ from workflow_scripts.step4.records import Passage, Speech, Turn
 Voice = tuple[int, str]
 """A speaker of one part: the part's number, and the label there."""
 Print = npt.NDArray[np.float32]
+"""A voice print: a vector of length 1."""
 
 ALIKE = 0.6
 """Cosine from which two voices are one. Measured on half minutes of real voices: 0.80 to 0.88 between two stretches of

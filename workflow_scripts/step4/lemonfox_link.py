@@ -14,12 +14,10 @@ from workflow_scripts.step4.chain import LinkFailed
 from workflow_scripts.step4.joining import Print, Voice, joined, matched
 from workflow_scripts.step4.joining import voices as voices_of
 from workflow_scripts.step4.records import Speech
-from workflow_scripts.step4.sound import RATE, Sound, Waveform
+from workflow_scripts.step4.sound import RATE, SHORTEST_SAMPLES, Sound, Waveform
 from workflow_scripts.step4.upload import MEDIA_TYPE, Part, prepare
 from workflow_scripts.stepkit import Step, Task, media
 
-SHORTEST_SAMPLES = RATE // 10
-"""A tenth of a second: in less nobody says anything, and services refuse it."""
 Embed = Callable[[Waveform], Print]
 """Makes a voice print of a waveform at 16 kHz: of length 1, or full of NaN when that is too short."""
 

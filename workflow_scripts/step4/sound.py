@@ -14,6 +14,8 @@ from workflow_scripts.stepkit import ItemError, media
 
 Waveform = npt.NDArray[np.float32]
 RATE = 16_000
+SHORTEST_SAMPLES = RATE // 10
+"""A tenth of a second: in less nobody says anything, services refuse it, and networks have nothing to look at."""
 _TOTAL_SAMPLES = slice(21, 26)  # of a FLAC file: the last 36 bits of 5 bytes of STREAMINFO (RFC 9639, 8.2)
 
 

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from workflow_scripts.step4.joining import Print
 from workflow_scripts.stepkit import ItemError
 from workflow_scripts.stepkit.files import write_json
 from workflow_scripts.stepkit.projects import Project
 
 SCHEMA = "derush.speakers/1"
 DIMENSION = 192
-Print = npt.NDArray[np.float32]
-"""A voice print: a vector of length 1."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +155,10 @@ def _read(path: Path) -> list[dict[str, Any]]:
         return [_checked(speaker) for speaker in document["speakers"]]
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ItemError(
             "broken_speakers", f"{path} cannot be read ({type(error).__name__}: {error}).",
-            "Correct what was edited in it, or remove the file: speakers then get new labels.",
+            "Correct what was edited in it, or remove it and run STEP4 with --force: speakers then get new labels.",
         ) from error  # fmt: skip
 
 

@@ -128,7 +128,8 @@ class Seen:
 def look(detector: Detector, footage: Footage, stretch: Stretch) -> Iterator[Seen]:
     """Yield what is seen in a stretch, some frames at a time.
 
-    Raises ItemError `decode_failed` for damage, `frame_count` when the video's frames are not as many as was recorded.
+    Raises ItemError `decode_failed` when ffmpeg ends in an error, `frame_count` when the video's frames are not as many as
+    was recorded.
     """
     width, height = footage.picture
     decoded = media.decode_frames(

@@ -31,7 +31,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Detections:
-    """`n` things seen in one frame, from left to right in no promised order. Places are in pixels of the frame.
+    """`n` things seen in one frame, in no promised order. Places are in pixels of the frame.
 
     boxes: (n, 4) left, top, right, bottom; a box may reach past the frame's edge.
     scores: (n,) from 0 to 1. labels: n words, such as `face`. source: the engine's name.

@@ -155,7 +155,7 @@ def identities(sightings: Sequence[Sighting], groups: Sequence[Group], names: Se
             confidence = min(1.0, max(0.0, float(values @ group.mean)))
             found[track] = Identity(name, round(confidence, 4), group.by)
     faces = [sighting for sighting in sightings if sighting.label == FACE and sighting.track in found]
-    for face in sorted(faces, key=lambda face: face.seen):  # the face that is seen longest with a body decides last
-        for body in face.bodies:
-            found[body] = found[face.track]
+    heads = [(frames, face.track, body) for face in faces for body, frames in face.bodies.items()]
+    for _, head, body in sorted(heads):  # the face that is seen longest with a body decides last
+        found[body] = found[head]
     return found

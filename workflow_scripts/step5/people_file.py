@@ -80,8 +80,11 @@ def _read(path: Path) -> dict[str, Any]:
         return {str(key): _checked(key, person) for key, person in people.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        remedy = "Mend it, or remove it: the people are then found anew, without the names given to them."
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
+        remedy = (
+            "Mend it, or remove it and run STEP5 with --force on all videos of the project: "
+            "the people are then found anew, without the names given to them."
+        )
         raise ItemError("bad_people", f"{path.name} is damaged ({error!r}).", remedy) from error
 
 

@@ -30,7 +30,7 @@ def read_scenes(path: Path, total_frames: int) -> list[Scene]:
         scenes = [Scene(int(scene["start_frame"]), int(scene["end_frame"])) for scene in known]
     except FileNotFoundError as error:
         raise ItemError("no_scenes", f"{path.name} is missing: tracks must end where a shot ends.", _REMEDY) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError) as error:
         raise ItemError("bad_scenes", f"{path.name} is damaged ({error!r}).", _REMEDY) from error
     if not _covers(scenes, total_frames):
         sentence = f"The scenes of {path.name} do not cover the video's {total_frames} frames one after the other."

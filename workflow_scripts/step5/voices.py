@@ -35,7 +35,7 @@ def read_turns(path: Path, total_frames: int) -> list[Turn] | None:
         ]
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError) as error:
         sentence = f"{path.name} is damaged ({error!r})."
         raise ItemError("bad_audio_raw", sentence, "Run STEP4 on this video again with --force.") from error
     return sorted(

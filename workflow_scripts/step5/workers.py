@@ -143,6 +143,8 @@ class Crew:
         busy = {
             worker.connection: place for place, worker in enumerate(self._workers) if worker and worker.at is not None
         }
+        if not busy:
+            return  # all of them died while they were idle: `look` has others started; to wait for none would never end
         for ready in wait(list(busy)):
             assert isinstance(ready, Connection)
             worker = self._workers[busy[ready]]

@@ -146,6 +146,11 @@ def _export(video: Video, order: Order, arguments: argparse.Namespace, report: R
         try:
             if arguments.output is None:
                 refuse_delivered(video.project, path)
+            elif str(path) in {entry["path"] for entry in report.files}:
+                raise ItemError(
+                    "name_taken", f"{path.name} was just made for another video of that name.",
+                    "Export the projects to folders of their own.",
+                )  # fmt: skip
             write(prepared.export, made, path, replace=arguments.force or arguments.output is None)
             report.made(video, made.name, path)
         except ItemError as error:

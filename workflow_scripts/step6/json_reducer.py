@@ -108,7 +108,11 @@ def _write_exports(task: Task, order: Order) -> None:
         task.warning(error.code, f"{error.message} {error.remedy}")
     for made in prepared.possible:
         path = folder / order.name(task.video, made)
-        refuse_delivered(task.video.project, path)
+        try:
+            refuse_delivered(task.video.project, path)
+        except ItemError as error:
+            task.warning(error.code, f"{error.message} {error.remedy}")
+            continue
         with task.output(f"export_{made.name}", path) as temporary:
             made.write(prepared.export, temporary)
 

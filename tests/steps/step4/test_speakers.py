@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests.steps.step4.conftest import REPOSITORY
-from workflow_scripts.step4.speakers import Print, names, path_of, settle
+from workflow_scripts.step4.joining import Print
+from workflow_scripts.step4.speakers import names, path_of, settle
 from workflow_scripts.stepkit import ItemError
 from workflow_scripts.stepkit.projects import Project
 

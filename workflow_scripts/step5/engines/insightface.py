@@ -106,5 +106,5 @@ def load(model_path: ModelPath, device: str = "cpu") -> InsightFace:
     detector = next((session for session in sessions if len(session.outputs) in _LAYOUTS), None)
     if detector is None:
         raise PrerequisiteMissing("model_missing", f"No SCRFD model among the .onnx files of {folder}.", _REMEDY)
-    landmarker = next((one for one in sessions if one.outputs[0][1][-1] == 2 * _POINTS), None)
+    landmarker = next((one for one in sessions if list(one.outputs[0][1])[-1:] == [2 * _POINTS]), None)
     return InsightFace(detector, landmarker)

@@ -17,10 +17,9 @@ from typing import Any
 
 _OWN = {
     "YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "ULTRALYTICS_SAFE_LOAD": "true", "YOLO_VERBOSE": "false",
-    "YOLO_CONFIG_DIR": tempfile.gettempdir(),
 }  # fmt: skip
-for _name, _value in _OWN.items():  # it reads them when it is imported: nothing is installed, fetched or reported
-    os.environ.setdefault(_name, _value)
+os.environ.update(_OWN)  # it reads them when it is imported: nothing is installed, fetched or reported
+os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
 
 import numpy as np
 import openvino as ov

@@ -146,7 +146,7 @@ def _points(
 ) -> _Stream:
     """Return a stream of points, whose numbers are texts of one length."""
     columns = list(zip(*(place(row) for row in rows.values()), strict=True))
-    digits = max(len(str(int(max(abs(min(column)), abs(max(column)))))) for column in columns)
+    digits = max(len(str(int(round(max(abs(min(column)), abs(max(column))), 2)))) for column in columns)
     ranges = [
         {"occuring": {"min": round(min(column), 2), "max": round(max(column), 2)}, "legal": _LEGAL}
         for column in columns

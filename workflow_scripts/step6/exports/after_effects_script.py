@@ -23,7 +23,7 @@ def jsx(export: Export) -> Iterator[str]:
     """Yield the script. What comes from outside stands in it as ASCII literals only."""
     known = facts(export)
     uri = export.medium.url.removeprefix("file://")
-    data = {**known, "uri": uri, "fps": min(known["fps"], FASTEST_COMP), "parts": list(_parts(export))}
+    data = {**known, "uri": uri, "comp_fps": min(known["fps"], FASTEST_COMP), "parts": list(_parts(export))}
     yield _TEMPLATE.read_text(encoding="ascii").replace(_PLACE, json.dumps(data, allow_nan=False))
 
 

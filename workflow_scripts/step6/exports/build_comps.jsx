@@ -11,7 +11,7 @@
             file = File.openDialog("Where is " + data.name + "? (" + data.media + ")");
         }
         if (!file) {
-            return app.project.importPlaceholder(data.name, data.width, data.height, data.fps, Math.min(data.duration, 10800));
+            return app.project.importPlaceholder(data.name, data.width, data.height, data.comp_fps, Math.min(data.duration, 10800));
         }
         return app.project.importFile(new ImportOptions(file));
     }
@@ -25,12 +25,13 @@
         }
     }
 
-    function mark(markers, spans, comp, start) {
+    // Frames are the medium's, in seconds by its rate: a composition may count fewer.
+    function mark(markers, spans, start) {
         var i, marker;
         for (i = 0; i < spans.length; i += 1) {
             marker = new MarkerValue(spans[i].name + (spans[i].note ? "\n" + spans[i].note : ""));
-            marker.duration = (spans[i].end - spans[i].start) * comp.frameDuration;
-            markers.setValueAtTime((spans[i].start - start) * comp.frameDuration, marker);
+            marker.duration = (spans[i].end - spans[i].start) / data.fps;
+            markers.setValueAtTime((spans[i].start - start) / data.fps, marker);
         }
     }
 
@@ -40,11 +41,11 @@
             shot = part.shots[i];
             layer = comp.layers.add(media);
             layer.name = shot.name;
-            layer.startTime = -part.start * comp.frameDuration;
-            layer.inPoint = (shot.start - part.start) * comp.frameDuration;
-            layer.outPoint = (shot.end - part.start) * comp.frameDuration;
+            layer.startTime = -part.start / data.fps;
+            layer.inPoint = (shot.start - part.start) / data.fps;
+            layer.outPoint = (shot.end - part.start) / data.fps;
         }
-        mark(comp.markerProperty, part.shots, comp, part.start);
+        mark(comp.markerProperty, part.shots, part.start);
     }
 
     function addNulls(comp, part) {
@@ -53,11 +54,11 @@
             known = part.nulls[i];
             layer = comp.layers.addNull();
             layer.name = known.name;
-            mark(layer.property("Marker"), known.spans, comp, part.start);
+            mark(layer.property("Marker"), known.spans, part.start);
             if (known.frames.length > 0) {
                 times = [];
                 for (k = 0; k < known.frames.length; k += 1) {
-                    times.push((known.frames[k] - part.start) * comp.frameDuration);
+                    times.push((known.frames[k] - part.start) / data.fps);
                 }
                 layer.property("Transform").property("Position").setValuesAtTimes(times, known.places);
             }
@@ -68,7 +69,7 @@
         var media = importMedia(), i, part, comp;
         for (i = 0; i < data.parts.length; i += 1) {
             part = data.parts[i];
-            comp = app.project.items.addComp(part.name, data.width, data.height, 1, part.frames / data.fps, data.fps);
+            comp = app.project.items.addComp(part.name, data.width, data.height, 1, part.frames / data.fps, data.comp_fps);
             showTimecode(comp, part.start_seconds);
             addShots(comp, part, media);
             addNulls(comp, part);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +22,7 @@ def find_videos(targets: Sequence[str], settings: Settings) -> list[Video]:
 
 
 def _videos(target: str, settings: Settings) -> list[Video]:
-    path = Path(target).absolute()
+    path = Path(os.path.abspath(target))  # without `..`: it is compared with the paths of videos
     if found := (_at(path) if path.exists() else []) or _by_name(target, settings):
         return found
     remedy = (

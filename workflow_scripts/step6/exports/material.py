@@ -120,7 +120,7 @@ def read_facts(video: Video) -> Facts:
             original, Fraction(delivered["duration"]), below, (height, width) if turned else (width, height),
             int(proxy["frames"]), (int(proxy["width"]), int(proxy["height"])), channels, int(sound.get("rate") or 48000),
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, AttributeError) as error:
         raise ItemError(
             "no_source_facts", f"{path.name} is missing or damaged ({error!r}).", "Run STEP2 on this project first."
         ) from error
@@ -134,7 +134,9 @@ def _scenes(path: Path, frames: int) -> tuple[Scene, ...]:
             Scene(scene["start_frame"], scene["end_frame"], _note(scene.get("transition_in"))) for scene in listed
         )
         ends = [0, *(scene.end for scene in scenes)]
-        is_whole = ends[-1] == frames and all(isinstance(end, int) for end in ends)
+        is_whole = ends[-1] == frames and all(
+            isinstance(it, int) for scene in scenes for it in (scene.start, scene.end)
+        )
         if not is_whole or any(
             scene.start != end or scene.end <= end for scene, end in zip(scenes, ends, strict=False)
         ):

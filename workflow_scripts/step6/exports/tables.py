@@ -55,9 +55,14 @@ def parquet(export: Export, path: Path) -> None:
         "left": np.asarray(tracks.left), "top": np.asarray(tracks.top), "width": np.asarray(tracks.width),
         "height": np.asarray(tracks.height), "confidence": np.asarray(tracks.confidence), "speaking": np.asarray(tracks.speaking),
     }  # fmt: skip
-    with duckdb.connect(config={"autoinstall_known_extensions": "false", "threads": "1"}) as connection:
-        connection.register("boxes", rows)
-        connection.execute(f"COPY (SELECT {_COLUMNS} FROM boxes) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+    try:
+        with duckdb.connect(config={"autoinstall_known_extensions": "false", "threads": "1"}) as connection:
+            connection.register("boxes", rows)
+            connection.execute(
+                f"COPY (SELECT {_COLUMNS} FROM boxes) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)]
+            )
+    except duckdb.IOException as error:  # as the other formats say it
+        raise OSError(str(error)) from error
 
 
 _COLUMNS = """

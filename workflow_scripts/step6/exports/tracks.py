@@ -73,7 +73,7 @@ class Tracks:
         self.kinds = [(track, label, source, names.get(person, person)) for track, label, source, person in self.kinds]
 
     def add(self, frame: int, seen: Any, known: dict[tuple[str, str, str, str], int]) -> None:
-        """Append one object of a frame. Raises ValueError, KeyError or TypeError when it has another form."""
+        """Append one object of a frame. Raises ValueError, KeyError, TypeError or AttributeError when it has another form."""
         identity = seen.get("identity")
         person = str(identity["person"]) if identity else ""
         kind = (str(seen["id"]), str(seen["label"]), str(seen["source"]), person)
@@ -112,7 +112,7 @@ def read_tracks(path: Path, frames: int, on_frame: Callable[[int], None]) -> Tra
                 on_frame(number - 1)
             if min(tracks.size) < 1 or number - 1 != frames:
                 raise ValueError(f"it holds {number - 1} of {frames} frames")
-        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             sentence = f"{path.name} is broken at line {number}: {explained(error)}."
             raise ItemError("broken_tracking_raw", sentence, "Run STEP5 on this video again with --force.") from error
     return tracks
