@@ -139,4 +139,4 @@ def test_a_status_is_worked_out_once_for_all(store: Store, monkeypatch: pytest.M
         thread.start()
     for thread in threads:
         thread.join()
-    assert made == [run_id]
+    assert made.count(run_id) == 1  # threads of other tests may still look at theirs
