@@ -7,7 +7,6 @@ others by their prints, so that one person has one label throughout the project;
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -138,9 +137,7 @@ def _unpacked(text: str) -> Print:
 @contextmanager
 def _changing(project: Project) -> Iterator[list[dict[str, Any]]]:
     """Give a project's speakers to change; they are written on leaving. Workers at two videos take turns."""
-    project.internal.mkdir(parents=True, exist_ok=True)
-    with (project.internal / ".speakers.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with project.locked(".speakers.lock"):
         known = _read(path_of(project))
         yield known
         write_json(path_of(project), {"schema": SCHEMA, "speakers": known})

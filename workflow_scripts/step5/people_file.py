@@ -6,7 +6,6 @@ work at once take turns. A person of flesh and blood may write a `name`, which i
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,9 +64,7 @@ def _path(project: Project, name: str) -> Path:
 @contextmanager
 def _changed(project: Project) -> Iterator[dict[str, Any]]:
     """Give the people, by key, to change; they are written on leaving, whole or not at all."""
-    project.internal.mkdir(parents=True, exist_ok=True)
-    with (project.internal / ".people.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with project.locked(".people.lock"):
         people = _read(people_file(project))
         yield people
         write_json(people_file(project), {"schema": SCHEMA, "people": people})

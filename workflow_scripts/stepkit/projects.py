@@ -8,11 +8,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +107,14 @@ class Project:
     def internal(self) -> Path:
         """Records and temporary files, nothing a person needs to open."""
         return self.path / INTERNAL
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold one of the project's locks: processes that change one of its files take turns."""
+        self.internal.mkdir(parents=True, exist_ok=True)
+        with (self.internal / name).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @property
     def docs(self) -> Path:

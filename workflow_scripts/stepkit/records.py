@@ -6,7 +6,6 @@ inputs) is unchanged and the files still are what was recorded. The same records
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,9 +66,7 @@ class Record:
     @contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
         """Give the record to change; it is written on leaving. Two steps may be at work on one video: they take turns."""
-        self._project.internal.mkdir(parents=True, exist_ok=True)
-        with (self._project.internal / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._project.locked(".lock"):
             known = self.read()
             yield known
             write_json(self._path, known)

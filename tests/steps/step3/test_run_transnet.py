@@ -205,7 +205,7 @@ def test_no_sheet_is_made_where_none_is_wanted(workplace, draw):
     assert list(workplace.docs.glob("*_contact*")) == []
 
 
-def test_a_damaged_stretch_is_reported_and_the_rest_is_done(workplace, rushes, truth):
+def test_a_proxy_that_was_damaged_since_is_a_failure_with_a_code(workplace, rushes, truth):
     stem = workplace.add(rushes / "interview.mp4", truth["interview.mp4"]["frames"])
     proxy = workplace.docs / f"{stem}.mp4"
     content = bytearray(proxy.read_bytes())
@@ -214,10 +214,9 @@ def test_a_damaged_stretch_is_reported_and_the_rest_is_done(workplace, rushes, t
     proxy.write_bytes(content)
     workplace.run()
     end = workplace.ends()[stem]
-    if end["status"] == "done":
-        assert "damaged_frames" in workplace.warnings()
-    else:
-        assert end["error"]["code"] in ("frame_count", "decode_failed")
+    assert end["status"] == "failed"
+    assert end["error"]["code"] in ("frame_count", "decode_failed")
+    assert not (workplace.docs / f"{stem}_scenes.json").exists()
 
 
 def test_the_file_of_tuning_is_obeyed_and_a_wrong_one_refused(workplace, draw):
