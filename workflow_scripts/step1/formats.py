@@ -74,7 +74,13 @@ def archive_format(path: Path) -> str | None:
         raw.seek(0)
         if _is_tar(raw, head):
             return "tar"
-        return "zip" if path.suffix.lower() == ".zip" and _ends_split_zip(raw) else None
+        return "zip" if path.suffix.lower() == ".zip" and _parts_told(raw) > 1 else None
+
+
+def parts_told(path: Path) -> int:
+    """Return in how many parts a zip says that it is, by its last part; 0 for anything else. Raises OSError."""
+    with path.open("rb") as raw:
+        return _parts_told(raw) if path.suffix.lower() == ".zip" else 0
 
 
 def decompressed(raw: IO[bytes]) -> IO[bytes]:
@@ -99,10 +105,10 @@ def _is_tar(raw: IO[bytes], head: bytes) -> bool:
     return head[_TAR_MAGIC] == b"ustar"
 
 
-def _ends_split_zip(raw: IO[bytes]) -> bool:
-    """Tell the last part of a split zip, the one called `.zip`: it begins anywhere in a member, and its end counts the parts."""
+def _parts_told(raw: IO[bytes]) -> int:
+    """Count a zip's parts by its end: the last part of a split one, called `.zip`, begins anywhere in a member."""
     raw.seek(max(0, raw.seek(0, os.SEEK_END) - TAIL))
-    return number_of_disks(raw.read()) > 1
+    return number_of_disks(raw.read())
 
 
 def _is_document(head: bytes) -> bool:

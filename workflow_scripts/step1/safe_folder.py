@@ -72,12 +72,13 @@ class NewFile:
         self.size += len(block)
 
     def finish(self) -> dict[str, str | int]:
-        """Close the file; return its path below the folder, its size and its sha256. `SafeFolder.flush` flushes it."""
+        """Close the file; return its path below the folder, its size, time and sha256. `SafeFolder.flush` flushes it."""
         if self._ends_in_hole:
             os.ftruncate(self.descriptor, self.size)
         os.fchmod(self.descriptor, 0o644)
+        written_at = os.fstat(self.descriptor).st_mtime_ns
         self.abandon()
-        return {"path": self.path, "bytes": self.size, "sha256": self._digest.hexdigest()}
+        return {"path": self.path, "bytes": self.size, "mtime_ns": written_at, "sha256": self._digest.hexdigest()}
 
     def abandon(self) -> None:
         """Close the file if it is open."""

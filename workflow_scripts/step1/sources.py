@@ -28,14 +28,14 @@ from pathlib import Path
 
 from workflow_scripts.step1.archive_policy import is_junk
 from workflow_scripts.step1.arriving import arriving_as, is_arriving, unchanged_for
-from workflow_scripts.step1.formats import archive_format
+from workflow_scripts.step1.formats import archive_format, parts_told
 from workflow_scripts.step1.names import is_named_archive
 from workflow_scripts.step1.volumes import is_cut_in_pieces, lead_of, parts_of
 from workflow_scripts.stepkit.projects import INTERNAL, VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 KINDS = ("all", "archives", "videos")
-_ARRIVING = "still_arriving"
+_ARRIVING, _TOO_SMALL = "still_arriving", "too_small"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Wanted:
         if self.keywords and not any(_plain(word) in _plain(part) for word in self.keywords for part in path.parts):
             return "other_name", f"left out: no name on its way has {' or '.join(self.keywords)} in it (--keyword)"
         if size < self.least_bytes:
-            return "too_small", f"left out: {size} bytes, less than {self.least_bytes / 1e6:g} MB (--min-size)"
+            return _TOO_SMALL, f"left out: {size} bytes, less than {self.least_bytes / 1e6:g} MB (--min-size)"
         return None
 
 
@@ -173,9 +173,19 @@ def _judged(path: Path, form: str | None, wanted: Wanted) -> Path | LeftOut:
     parts = parts_of(path)
     size = sum(part.stat().st_size for part in parts)
     refusal = wanted.refusal(path, form, size) if form else None
+    if refusal and refusal[0] == _TOO_SMALL and _misses_parts(parts):
+        refusal = None  # nobody knows how large it is, and its reader names the parts that are not there
     if form and refusal is None and (arriving_as(path.name) or any(map(_is_arriving, parts))):
         refusal = _ARRIVING, f"left for later: it is still being written{_last_change(path)}"
     return LeftOut(path, form, size, *refusal) if form and refusal else path
+
+
+def _misses_parts(parts: Sequence[Path]) -> bool:
+    """Tell a split zip of which parts are not there: the last one, by which it is known, is small by its nature."""
+    try:
+        return parts_told(parts[-1]) > len(parts)
+    except OSError:
+        return False  # whoever takes it in says so by name
 
 
 def _last_change(path: Path) -> str:

@@ -14,7 +14,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in pla
 
 from config.settings import Settings
 from workflow_scripts.step2.encoders import Choice, choose
-from workflow_scripts.step2.places import in_sources, move_to_sources, owner, present, with_project
+from workflow_scripts.step2.places import delivered_sha256, in_sources, move_to_sources, owner, present, with_project
 from workflow_scripts.stepkit import Project, Step, Task, Video, prerequisites, step_parser
 from workflow_scripts.stepkit.files import write_json
 from workflow_scripts.stepkit.items import originals_of
@@ -70,9 +70,8 @@ def bring_up_to_date(step: Step, task: Task, original: Path, video: Video) -> No
     def reading(done: int) -> None:
         task.progress(min(done, size - 1), size, "bytes")  # the frames are still to come
 
-    origin = Origin(
-        in_sources(original, project).relative_to(project.path), size, record.fingerprint(original, reading)
-    )
+    sha256 = delivered_sha256(original, project) or record.fingerprint(original, reading)
+    origin = Origin(in_sources(original, project).relative_to(project.path), size, sha256)
     # Not the encoder: what another one made is as good, and a new GPU is no reason to make every proxy anew.
     parameters = {
         "preset": settings.step2_preset, "crf": settings.step2_crf, "rate_mode": settings.step2_rate_mode,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from workflow_scripts.stepkit.errors import ItemError
@@ -43,6 +45,27 @@ def present(original: Path, project: Project) -> Path:
 def in_sources(original: Path, project: Project) -> Path:
     """Return an original's place once its proxy is verified."""
     return project.sources / project.delivered_name(original)
+
+
+def delivered_sha256(original: Path, project: Project) -> str | None:
+    """Return an original's sha256 as STEP1 took it while it wrote the file; None for one that is not as it was then.
+
+    So a file of many gigabytes is not read once more for it.
+    """
+    status = original.stat()
+    try:
+        record = project.archive_record
+        known = _members(record, record.stat().st_mtime_ns).get(project.delivered_name(original).as_posix())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # no record, or none of STEP1's making
+        return None
+    return known[2] if known and known[:2] == (status.st_size, status.st_mtime_ns) else None
+
+
+@lru_cache(maxsize=1)
+def _members(record: Path, _changed: int) -> dict[str, tuple[int, int, str]]:
+    """Return size, modification time and sha256 of each file that a project was delivered with, by path."""
+    members = json.loads(record.read_text(encoding="utf-8"))["members"]
+    return {each["path"]: (each["bytes"], each.get("mtime_ns"), each["sha256"]) for each in members}
 
 
 def move_to_sources(original: Path, project: Project) -> Path:

@@ -48,6 +48,7 @@ def test_every_format_comes_out_as_it_went_in(suffix, source, work, step1):
     assert {member["path"]: (member["bytes"], member["sha256"]) for member in record["members"]} == {
         name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in FLAT.items()
     }
+    assert all((project / each["path"]).stat().st_mtime_ns == each["mtime_ns"] for each in record["members"])
     found = {event["path"]: (event["kind"], event["project"]) for event in events if event["event"] == "discovered"}
     assert found == {str(project / name): ("original", str(project)) for name in FLAT if not name.endswith(".txt")}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in project.glob("*.mp4"))

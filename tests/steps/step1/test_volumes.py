@@ -129,6 +129,17 @@ def test_missing_parts_of_a_split_zip_are_named(wide, source, work, step1):
     assert [path.name for path in work.iterdir()] == [".derush"]
 
 
+def test_a_split_zip_is_not_too_small_for_the_parts_that_are_missing(source, step1):
+    parts = write_zip(source / "x.zip", [Raw("a.mp4", CLIPS["a.mp4"])], part_size=PIECE)
+    assert parts[-1].stat().st_size < 1e6
+    for part in parts[:-1]:
+        part.unlink()
+
+    code, events = step1("--min-size", "1")
+
+    assert (code, endings(events)) == (1, {"x.zip": ("failed", "missing_volume")})
+
+
 def test_a_split_zip_without_its_last_part_is_named(source, step1):
     write_zip(source / "x.zip", [Raw("a.mp4", CLIPS["a.mp4"])], part_size=PIECE)[-1].unlink()
 

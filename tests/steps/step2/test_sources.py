@@ -70,6 +70,24 @@ def test_a_second_run_touches_nothing(project, step2, tmp_path):
     assert json.loads((tmp_path / "here" / "videos_to_track.json").read_text()) == [str(path) for path in proxies]
 
 
+def test_what_step1_read_is_not_read_again_unless_it_changed(project, step2):
+    told, changed = write_clip(project / "A001.mov", *FILM), write_clip(project / "B001.mov", *FILM)
+    stale = changed.stat().st_mtime_ns - 1
+    members = [
+        {"path": path.name, "bytes": path.stat().st_size, "mtime_ns": time, "sha256": digit * 64}
+        for path, time, digit in ((told, told.stat().st_mtime_ns, "a"), (changed, stale, "b"))
+    ]
+    project.joinpath(".derush/project").mkdir(parents=True)
+    project.joinpath(".derush/project/archive.json").write_text(json.dumps({"members": members}))
+
+    assert endings(step2()[1]) == {"A001.mov": ("done", None), "B001.mov": ("done", None)}
+
+    assert facts_of(project, "A001")["original"]["sha256"] == "a" * 64  # nothing but the record says so
+    in_place = project / "sources" / "B001.mov"
+    assert facts_of(project, "B001")["original"]["sha256"] == hashlib.sha256(in_place.read_bytes()).hexdigest()
+    assert set(endings(step2()[1]).values()) == {("up_to_date", None)}
+
+
 def test_other_settings_make_the_proxy_anew(project, step2):
     write_clip(project / "A001.mov", *FILM)
     step2()
