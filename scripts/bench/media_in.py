@@ -2,6 +2,8 @@
 
     extract_over_fastest   STEP1 over a folder of mixed archives, with every check on / the sum over the archives of the
                            fastest of `unzip`, `bsdtar` and `7z` that is installed and reads it
+    extract_over_checked   the same / the fastest of them and `sha256sum` of the archive and of what came out: who wants to
+                           know later whether a file still is what was delivered does that by hand
     convert_over_ffmpeg    STEP2 on one long clip at 29.97 fps / ffmpeg alone with the same encoder settings
     untouched_speedup      ffmpeg encoding a clip that is a proxy already / STEP2 on many such clips, a clip
     clips_over_parallel    GNU parallel over ffmpeg on many short clips / STEP2 by the runner; without GNU parallel, xargs -P
@@ -29,6 +31,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import py7zr
@@ -144,6 +147,8 @@ def processor_seconds() -> float:
 
 # --- extraction
 
+_CHECKED = ", and sha256sum"
+
 
 def compare_extraction(bench: Bench, sizes: Sizes) -> dict[str, float]:
     """Extract the same archives by STEP1 and by each tool that reads them."""
@@ -151,18 +156,21 @@ def compare_extraction(bench: Bench, sizes: Sizes) -> dict[str, float]:
     ways: dict[str, Callable[[], float]] = {
         "STEP1 over all archives": lambda: extract_by_step(bench, archives[0].parent)
     }
-    readers: dict[Path, list[str]] = {}
+    by_hand: dict[Path, list[str]] = {}
     for archive in archives:
         for tool, command in tools_for(archive).items():
             if shutil.which(command[0]):
                 name = f"{tool} {archive.name}"
-                readers.setdefault(archive, []).append(name)
-                ways[name] = lambda command=command: extract_by_hand(bench, command)  # type: ignore[misc]
-    seconds = bench.timed(ways)
-    fastest = sum(min(seconds[name] for name in names) for names in readers.values())
-    if len(readers) != len(archives):
+                by_hand.setdefault(archive, []).append(name)
+                ways[name] = partial(extract_by_hand, bench, command)
+                ways[f"{name}{_CHECKED}"] = partial(extract_by_hand, bench, command, hashed=archive)
+    if len(by_hand) != len(archives):
         raise SystemExit("Install unzip and bsdtar (libarchive-tools) to have something to compare with.")
-    return {"extract_over_fastest": round(seconds["STEP1 over all archives"] / fastest, 2)}
+    seconds = bench.timed(ways)
+    ours = seconds["STEP1 over all archives"]
+    fastest = sum(min(seconds[name] for name in names) for names in by_hand.values())
+    checked = sum(min(seconds[f"{name}{_CHECKED}"] for name in names) for names in by_hand.values())
+    return {"extract_over_fastest": round(ours / fastest, 2), "extract_over_checked": round(ours / checked, 2)}
 
 
 def extract_by_step(bench: Bench, folder: Path) -> float:
@@ -171,10 +179,16 @@ def extract_by_step(bench: Bench, folder: Path) -> float:
     return run([_PYTHON, str(_STEP1), "--source-dir", str(folder)], variables=variables)
 
 
-def extract_by_hand(bench: Bench, command: list[str]) -> float:
-    """Run a tool in a new folder. What it leaves to be written to the disk must not be waited for by the next way."""
-    seconds = run(command, bench.fresh("by-hand"))
-    shutil.rmtree(bench.folder / "by-hand")
+def extract_by_hand(bench: Bench, command: list[str], hashed: Path | None = None) -> float:
+    """Run a tool in a new folder, and `sha256sum` over the archive that is `hashed` and what came out of it.
+
+    What is left to be written to the disk must not be waited for by the next way.
+    """
+    folder = bench.fresh("by-hand")
+    seconds = run(command, folder)
+    if hashed:
+        seconds += run(["find", str(hashed), str(folder), "-type", "f", "-exec", "sha256sum", "{}", "+"])
+    shutil.rmtree(folder)
     return seconds
 
 
