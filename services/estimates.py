@@ -21,6 +21,8 @@ _MOST_UNFINISHED = 0.99
 COMMAND_SECONDS = 1.0
 """What a check or another command weighs: they are short beside the steps."""
 _LEAST_SECONDS = 0.001
+_SUPPOSED = 10.0
+"""Seconds: as if a run had gone for that long, at one second of work in a second, before it began."""
 _BRINGERS = {"original": ("archive",), "video": ("original", "archive"), "project": ("archive",)}
 """Which items bring others of a kind; where a plan has several of them, the first one does."""
 _WORKED = frozenset({"done", "failed"})
@@ -154,9 +156,13 @@ def as_told(share: float, status: str) -> float:
 
 
 def remaining_seconds(tallies: Mapping[str, Tally], seconds: Mapping[str, float], elapsed: float) -> float | None:
-    """Return how long the rest takes at the speed so far: seconds of work done in a second; None while that is unknown."""
+    """Return how long the rest takes at the speed so far: seconds of work done in a second; None while that is unknown.
+
+    At first little is done and much was spent on starting, so the speed is one second in a second to begin with, and
+    gives way to what is measured: after `_SUPPOSED` seconds each counts half.
+    """
     left = sum(seconds[stage_id] * own.left for stage_id, own in tallies.items())
     spent = sum(own.spent + seconds[stage_id] * own.parts for stage_id, own in tallies.items())
     if not left:
         return 0.0
-    return left * elapsed / spent if spent > 0 and elapsed > 0 else None
+    return left * (elapsed + _SUPPOSED) / (spent + _SUPPOSED) if spent > 0 and elapsed > 0 else None

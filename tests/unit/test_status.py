@@ -118,10 +118,10 @@ def test_progress_and_time_left_weigh_each_step_by_what_its_tasks_cost(store: St
     run.task("step5", "/p/docs/a.mp4", brought_by=first.id)
     told = run.status(now=100)
     # A task costs 30 s in STEP2 (this run's own), 20 s in STEP3 (before), 10 s in STEP5 (as declared); of each there
-    # will be four. Done are 30 s, 15 s of 30, 5 s of 20: 50 of 240, in 100 s.
+    # will be four. Done are 30 s, 15 s of 30, 5 s of 20: 50 of 240, in 100 s; and 10 s in 10 s are supposed before.
     assert told.progress == pytest.approx(50 / 240)
     assert told.elapsed_seconds == 100
-    assert told.remaining_seconds == pytest.approx(190 * 2)
+    assert told.remaining_seconds == pytest.approx(190 * 110 / 60)
     totals = {each.stage: (each.done, each.total, each.progress) for each in told.steps}
     assert totals == {"step2": (1, 4, 1.5 / 4), "step3": (0, 4, 0.25 / 4), "step5": (0, 4, 0)}
     assert told.counts == {"succeeded": 1, "running": 2, "queued": 3}
@@ -200,7 +200,7 @@ def test_work_that_was_up_to_date_does_not_make_the_rest_look_quick(store: Store
     left = [run.task("step3", f"/p/docs/new{n}.mp4") for n in range(3)]
     assert run.status(now=10).remaining_seconds is None, "nothing was really done yet"
     run.set(left[0], status="succeeded", outcome="done", seconds=8.0)
-    assert run.status(now=10).remaining_seconds == pytest.approx(2 * 8 * 10 / 8)
+    assert run.status(now=10).remaining_seconds == pytest.approx(2 * 8 * (10 + 10) / (8 + 10))
     assert run.status(now=10).progress == pytest.approx(101 / 103)
 
 
@@ -210,10 +210,20 @@ def test_checks_and_commands_weigh_a_second(store: Store) -> None:
     run.task("step3.test", "step3.test")
     told = run.status(now=18)
     assert told.progress == pytest.approx(9 / 10)
-    assert told.remaining_seconds == pytest.approx(2)
+    assert told.remaining_seconds == pytest.approx(1 * (18 + 10) / (9 + 10))
     assert [(each.stage, each.step, each.is_check) for each in told.steps] == [
         ("step3", "STEP3", False), ("step3.test", None, True),
     ]  # fmt: skip
+
+
+def test_a_slow_start_does_not_frighten(store: Store) -> None:
+    measured_before(store, STEP3=60)
+    run = Grown(store, plan_of("STEP3"))
+    run.task("step3", "/p/docs/a.mp4", status="running", done=1, total=600)
+    for n in range(9):
+        run.task("step3", f"/p/docs/{n}.mp4")
+    # Ten minutes of work; after 6 s of starting and 0.1 s of work a naive rule would promise ten hours.
+    assert 600 < (run.status(now=6).remaining_seconds or 0) < 1200
 
 
 @pytest.mark.parametrize(("now", "elapsed"), [(-3600, 0), (0, 0), (50, 50)])
@@ -223,7 +233,8 @@ def test_a_clock_that_jumps_back_makes_no_time_negative(store: Store, now: float
     run.task("step3", "/p/docs/b.mp4")
     told = run.status(now)
     assert told.elapsed_seconds == elapsed
-    assert told.remaining_seconds == (elapsed or None)
+    # 10 s are left, 10 s were done in the time that passed, and 10 s in 10 s are supposed before.
+    assert told.remaining_seconds == (10 * (elapsed + 10) / 20 if elapsed else None)
 
 
 def test_the_time_between_two_supervisors_is_not_the_runs(store: Store) -> None:
