@@ -213,6 +213,11 @@ class Settings:
         "duration",
         "How film becomes 25 fps: duration keeps it; speed plays 23.976 and 24 faster, a frame to a frame, at one pitch.",
     )
+    step2_proof: str = setting(
+        choice("ends", "full"),
+        "ends",
+        "What of a proxy is decoded before it counts: keyframes and the end, or every frame (about 12 % more time).",
+    )
 
     # STEP3
     step3_threshold: float = setting(number(0, 1), "0.5", "Probability from which a frame is a transition.")

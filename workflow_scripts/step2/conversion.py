@@ -29,7 +29,8 @@ _PROXY = "proxy.mp4"
 class Way:
     """How proxies are to be made. `encoder` is asked only when something has to be encoded.
 
-    `threads` are those of decoder and encoder; None leaves their number to ffmpeg.
+    `threads` are those of decoder and encoder; None leaves their number to ffmpeg. `full_proof`: a proxy is decoded whole
+    before it counts.
     """
 
     binary: Path
@@ -38,6 +39,7 @@ class Way:
     speed_up_film: bool
     encoder: Callable[[], Choice]
     threads: int | None = None
+    full_proof: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def _untouched(
         _link(source, target)
     else:
         run_ffmpeg(remux_command(way.binary, source, target, seen), folder, _counting(plan, on_frames))
-    verify(target, plan, _wanted_sound(seen, plan, margin=Fraction(0)))  # the same packets end at the same time
+    wanted = _wanted_sound(seen, plan, margin=Fraction(0))  # the same packets end at the same time
+    verify(target, plan, wanted, _proving(way, plan, on_frames))
     made = Made(target, sha256 if plan.method == "linked" else sha256_of(target), seen.audio is not None, None)
     return Converted(plan, made, _frame_map(seen, plan, seen.pts))
 
@@ -140,12 +143,17 @@ def _encode(
         decoded = [stamp - decoded[0] + seen.pts[0] for stamp in decoded]
     lost = losses(way.binary, source, seen, decoded, said)
     margin = None if seen.audio is None or seen.warnings or lost else seen.audio.packet
-    verify(target, plan, _wanted_sound(seen, plan, margin))
+    verify(target, plan, _wanted_sound(seen, plan, margin), _proving(way, plan, on_frames))
     return decoded, lost
 
 
 def _counting(plan: Plan, on_frames: OnFrames) -> OnFrame:
     return lambda done, pace: on_frames(done, plan.frames, pace)
+
+
+def _proving(way: Way, plan: Plan, on_frames: OnFrames) -> Callable[[int], None] | None:
+    """Return what tells of a proof that decodes all of a proxy; None where the short one is wanted."""
+    return (lambda done: on_frames(done, plan.frames, "checking")) if way.full_proof else None
 
 
 def _wanted_sound(seen: Probe, plan: Plan, margin: Fraction | None) -> WantedSound | None:

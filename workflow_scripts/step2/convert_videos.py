@@ -83,7 +83,7 @@ def bring_up_to_date(step: Step, task: Task, original: Path, video: Video) -> No
     seen = probe(original, reading)
     way = Way(
         ffmpeg_binary(settings), settings.step2_preset, settings.step2_crf, settings.step2_rate_mode == "speed",
-        lambda: step.once(partial(chosen_encoder, settings)), task.item.cores,
+        lambda: step.once(partial(chosen_encoder, settings)), task.item.cores, settings.step2_proof == "full",
     )  # fmt: skip
     converted = convert(
         original, origin.sha256, seen, task.scratch, way,

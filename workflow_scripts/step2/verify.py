@@ -1,13 +1,15 @@
 """The proof that a proxy is what it has to be, before it takes its place.
 
 Every packet is read: frames are counted, their times compared, and their bytes have to be built as H.264 is. Decoded are
-keyframes from beginning to end, what is built on the last one, and the end of the sound. Decoding every frame would
-cost an eighth of the encoding, and many times what it takes to leave a file as it is (docs/performance.md).
+keyframes from beginning to end, what is built on the last one, and the end of the sound. Decoding every frame
+costs an eighth of the encoding, and many times what it takes to leave a file as it is (docs/performance.md): it is done
+where that is asked for.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +35,10 @@ _SOUND_TAIL = 10
 """Packets of sound that are decoded, the last ones."""
 _STRICT = {"err_detect": "crccheck+bitstream+buffer", "skip_loop_filter": "all"}
 """Every mistake marks its frame; and nobody looks at these pictures, so their edges need not be smoothed."""
+_TELL_EVERY = 250
+"""Frames between two calls of OnDecoded."""
+OnDecoded = Callable[[int], None]
+"""Called with the frames that were decoded so far."""
 _HALF_A_FRAME = 1 / (2 * PROXY_RATE)
 _LIMITED = (0, 1)
 """AVColorRange: not said, which is limited, and limited."""
@@ -56,9 +62,10 @@ class _Seen:
     sound_tail: deque[Packet[Any]] = field(default_factory=lambda: deque(maxlen=_SOUND_TAIL))
 
 
-def verify(proxy: Path, plan: Plan, wanted: WantedSound | None) -> None:
+def verify(proxy: Path, plan: Plan, wanted: WantedSound | None, on_decoded: OnDecoded | None = None) -> None:
     """Check a proxy's codec, size, colour, frame count, constant pace, sound, and that it decodes.
 
+    With `on_decoded` every frame and all of the sound is decoded; it is told how many frames were, now and then.
     Raises ItemError that says what is wrong.
     """
     with av.open(input_url(proxy)) as container:
@@ -70,6 +77,8 @@ def verify(proxy: Path, plan: Plan, wanted: WantedSound | None) -> None:
             _decode_tail(video, seen.tail)
             for packet in seen.sound_tail:
                 packet.decode()
+            if on_decoded is not None:
+                _decode_all(proxy, plan.frames, on_decoded)
         except av.FFmpegError as error:
             raise _wrong(f"it cannot be decoded ({error})") from error
     _check_sound(seen.sound, wanted)
@@ -135,6 +144,24 @@ def _decode_tail(video: VideoStream, tail: list[Packet[Any]]) -> None:
         raise _damaged_at(tail[0])
     if max((packet.pts or 0 for packet in tail), default=None) not in whole:
         raise _wrong("its last frame cannot be decoded")
+
+
+def _decode_all(proxy: Path, frames: int, on_decoded: OnDecoded) -> None:
+    count = 0
+    with av.open(input_url(proxy)) as container:
+        video = container.streams.video[0]
+        video.thread_type = "AUTO"
+        video.codec_context.options = _STRICT
+        for packet in container.demux([video, *container.streams.audio]):
+            for frame in packet.decode():
+                if isinstance(frame, av.VideoFrame):
+                    count += 1
+                    if frame.is_corrupt:
+                        raise _damaged_at(packet)
+                    if count % _TELL_EVERY == 0:
+                        on_decoded(count)
+    if count != frames:
+        raise _wrong(f"{count} of its frames can be decoded, not {frames}")
 
 
 def _check_times(stamps: list[int], time_base: Fraction, plan: Plan) -> None:

@@ -79,6 +79,27 @@ def test_a_proxy_is_refused_for_what_is_wrong(name: str, tmp_path: Path) -> None
     assert said in error.value.message
 
 
+def test_only_a_full_proof_finds_rubbish_between_keyframes(tmp_path: Path) -> None:
+    damaged = overwritten(clip(tmp_path, times_at(F(25), 150)), [20], content=RUBBISH, begin=0.9)
+    plan, sound = replace(PLAN, frames=150), None
+    verify(damaged, plan, sound)
+
+    told: list[int] = []
+    with pytest.raises(ItemError, match=r"damaged|can be decoded") as error:
+        verify(damaged, plan, sound, told.append)
+    assert error.value.code == "proxy_wrong"
+
+
+def test_a_full_proof_decodes_every_frame_and_tells_of_it(tmp_path: Path, project: Path, step2: Step2) -> None:
+    told: list[int] = []
+    verify(clip(tmp_path, times_at(F(25), 500), tone=None), replace(PLAN, frames=500), None, told.append)
+    assert told == [250, 500]
+
+    clip(project).rename(project / "A001.mp4")
+    code, events = step2(STEP2_PROOF="full")
+    assert (code, endings(events)) == (0, {"A001.mp4": ("done", None)})
+
+
 @pytest.mark.parametrize(
     ("packet", "is_whole"),
     [
