@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Annotated, Literal
 
 import typer
@@ -17,8 +18,14 @@ from services.arrivals import arrivals
 from services.cli.options import to_person
 from services.cli.store import open_store
 from services.errors import ServiceError
+from services.executions import Store
 from services.launching import launch, named_briefly, plan_for, steps_named
 from services.options import Options
+from services.status import global_status
+from services.statuses import ENDED
+
+_LOOK_EVERY = 2.0
+"""Seconds between two looks at the runs that go on."""
 
 
 def watch(
@@ -41,7 +48,8 @@ def watch(
 
     Each archive, clip and folder that lies in such a folder is a delivery of its own.
 
-    Runs go on in the background, one after the other as MAX_CONCURRENT_RUNS allows: `derush status --watch` follows them.
+    Runs go on in the background, one after the other as MAX_CONCURRENT_RUNS allows; how each ends is said here, and
+    `derush status --watch` follows them.
     What is still being copied is left alone until it is whole; what was taken in before costs a look.
     """
     settings = load_settings()
@@ -51,20 +59,62 @@ def watch(
     plan_for(places, workflow, chosen)  # what is asked for wrongly is said now, not when something comes
     signal.signal(signal.SIGTERM, _as_ctrl_c)
     to_person.print(f"Watching {', '.join(map(str, places))}. Ctrl-C ends it; runs go on.", soft_wrap=True)
-    with suppress(KeyboardInterrupt), closing(arrivals(places, settings, options)) as coming:
+    with suppress(KeyboardInterrupt), closing(arrivals(places, settings, options)) as coming, Endings(store) as endings:
         for paths, left_out in coming:
             for said in left_out:
-                to_person.print(f"{datetime.now():%H:%M} {said}", soft_wrap=True)
+                _say(said)
             if not paths:
                 continue
             names = named_briefly(paths)
             try:
                 run = launch(store, settings, plan_for(paths, workflow, chosen), options).run
             except ServiceError as error:  # a folder that is gone again ends no watch
-                to_person.print(f"{datetime.now():%H:%M} {names}: {error.message} {error.remedy}", soft_wrap=True)
+                _say(f"{names}: {error.message} {error.remedy}")
             else:
-                to_person.print(f"{datetime.now():%H:%M} {names}: run {run.id}", soft_wrap=True)
+                _say(f"{names}: run {run.id}")
+                endings.follow(run.id, names)
     return Exit.OK
+
+
+class Endings:
+    """Says how runs end, from a thread of its own, for as long as the `with` block lasts."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._going: dict[str, str] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="endings", daemon=True)
+
+    def follow(self, run_id: str, names: str) -> None:
+        """Say when this run ends; `names` is what it works on."""
+        self._going[run_id] = names
+
+    def __enter__(self) -> Endings:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_EVERY):
+            for run_id in list(self._going):
+                try:
+                    told = global_status(self._store, run_id)
+                except ServiceError as gone:  # somebody deleted it from the history
+                    _say(f"{self._going.pop(run_id)}: {gone.message}")
+                    continue
+                if told.status in ENDED:
+                    counts = ", ".join(f"{count} {status}" for status, count in told.counts.items())
+                    more = "" if told.status == "succeeded" else f"; derush show {run_id}"
+                    _say(f"{self._going.pop(run_id)}: {told.status} ({counts or 'nothing to do'}){more}")
+
+
+def _say(sentence: str) -> None:
+    to_person.print(f"{datetime.now():%H:%M} {sentence}", soft_wrap=True)
 
 
 def _as_ctrl_c(_number: int, _frame: FrameType | None) -> None:

@@ -50,11 +50,17 @@ def test_what_comes_is_taken_in_and_runs_outlive_the_watch(
     archive(rushes / "nobody.zip", "z.mp4")
     archive(tmp_path / "Camille 1.zip", "a.mp4").rename(rushes / "Camille 1.zip")
     wait_until((projects / "Camille 1" / "a.mp4").exists, 60, "the first one")
+    wait_until(lambda: "Camille 1.zip: succeeded (1 succeeded)" in said.read_text(), 60, "the word of its end")
+    (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and nothing else")
+    (tmp_path / "broken.zip").rename(rushes / "Camille broken.zip")
+    wait_until(lambda: "Camille broken.zip: failed (1 failed); derush show " in said.read_text(), 60, "a bad end")
     archive(tmp_path / "Camille 2.zip", "b.mp4").rename(rushes / "Camille 2.zip")
     wait_until((projects / "Camille 2" / "b.mp4").exists, 60, "the second one")
     watch.send_signal(signal.SIGTERM)
     assert watch.wait(30) == 0
-    wait_until(lambda: [run["status"] for run in runs(variables)] == ["succeeded"] * 2, 60, "the runs' ends")
+    wait_until(
+        lambda: [run["status"] for run in runs(variables)] == ["succeeded", "failed", "succeeded"], 60, "the runs' ends"
+    )
     assert not (projects / "nobody").exists()
     assert "nobody.zip: left out" in said.read_text()
     for run in runs(variables):
