@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -26,6 +27,7 @@ from babel.messages.pofile import read_po, write_po
 from config.catalog import environments, models
 from config.settings import Settings
 from services.planner import workflows
+from web.sayings import meanings
 
 WEB = REPOSITORY / "web"
 FILES = "*/LC_MESSAGES/messages.po"
@@ -45,11 +47,12 @@ def words() -> Catalog:
 
 
 def _declared() -> Iterator[str]:
-    """What declarations say of themselves; pages show it through the filter `translated`."""
+    """What declarations say of themselves, shown through the filter `translated`, and what codes mean, through `saying`."""
     yield from (declared.metadata["about"] for declared in fields(Settings))
     yield from (declared.about for declared in environments().values())
     yield from (declared.about for declared in models().values())
     yield from (declared.about for declared in workflows().values())
+    yield from chain.from_iterable(meanings().values())
 
 
 def read(path: Path) -> Catalog:

@@ -25,6 +25,7 @@ from web import (
     mistakes,
     presentation,
     projects,
+    sayings,
     system,
     uploads,
     workflow,
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     access.csrf.init_app(app)
     access.limiter.init_app(app)
     presentation.init_app(app)
+    sayings.init_app(app)
     mistakes.init_app(app)
     health.init_app(app, opened)
     for page in BLUEPRINTS:

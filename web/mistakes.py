@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, current_app, flash, jsonify, make_response, redirect, render_template, request
@@ -13,6 +14,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 
 from config.contract import Exit
 from services.errors import ServiceError
+from web.sayings import saying
 
 
 def init_app(app: Flask) -> None:
@@ -36,15 +38,22 @@ def answer(status: int, code: str, message: str, remedy: str) -> Response:
     """Say what went wrong in the form that was asked for."""
     said = {"code": code, "message": message, "remedy": remedy}
     if wants_json():
-        response = jsonify({"error": said})
+        response = jsonify({"error": said if request.path.startswith("/api/") else _in_words(said)})
     elif wants_fragment():
-        response = make_response(render_template("_message.html", **said))
+        response = make_response(render_template("_message.html", said=saying(said)))
         response.headers["HX-Retarget"] = "#messages"
         response.headers["HX-Reswap"] = "beforeend"
     else:
-        response = make_response(render_template("mistake.html", status=status, **said))
+        response = make_response(render_template("mistake.html", status=status, said=saying(said)))
     response.status_code = status
     return response
+
+
+def _in_words(error: Mapping[str, str]) -> dict[str, str]:
+    """Return an error as the panel's own scripts show it: in the reader's language, with the original as `detail`."""
+    said = saying(error)
+    words = {"code": said.code, "message": said.message, "remedy": said.remedy}
+    return {**words, "detail": said.original} if said.original else words
 
 
 def done(said: str, url: str) -> ResponseReturnValue:
@@ -73,8 +82,8 @@ def _service_error(error: ServiceError) -> Response:
 
 
 def _csrf_error(_error: CSRFError) -> Response:
-    message = _("The page was not one of this session's, so nothing was done.")
-    return answer(400, "csrf", message, _("Reload the page and try again."))
+    message = "The page was not one of this session's, so nothing was done."
+    return answer(400, "csrf", message, "Reload the page and try again.")
 
 
 def _http_error(error: HTTPException) -> Any:
@@ -122,5 +131,5 @@ def _remedies() -> dict[int, str]:
 def _bug(error: Exception) -> Response:
     number = secrets.token_hex(4)
     current_app.logger.error("mistake %s at %s %s", number, request.method, request.path, exc_info=error)
-    message = _("A mistake in Derush itself, number %(number)s. Runs are not affected.", number=number)
-    return answer(500, "bug", message, _("Please report it with the panel's log, which holds that number."))
+    message = f"A mistake in Derush itself, number {number}. Runs are not affected."
+    return answer(500, "bug", message, "Please report it with the panel's log, which holds that number.")

@@ -35,7 +35,12 @@ def project(panel_settings: Settings) -> Path:
     (delivery / ".derush").mkdir(parents=True)
     (delivery / "delivered.txt").write_text("delivered")
     files = {name: {"name": name} for name in ("delivered.txt", "../../etc/passwd")}
-    (delivery / ".derush" / "delivery.json").write_text(json.dumps({"schema": "derush.delivery/1", "files": files}))
+    marks = [
+        {"video": "b<i>", "delivered": False, "missing": ["b_scenes.csv (STEP3)", "b_tracking.json (STEP6)"]},
+        {"video": "c", "delivered": True, "missing": ["c_audio.json (STEP6)"]},
+    ]
+    known = {"schema": "derush.delivery/1", "files": files, "incomplete": marks}
+    (delivery / ".derush" / "delivery.json").write_text(json.dumps(known))
     archiver = ResultsArchiver(panel_settings.archives_dir)
     subject = Subject("day one", "a", "ab" * 32, "a.mov")
     artefact = Artefact("scenes", folder / "docs" / "a_scenes.csv")
@@ -72,6 +77,8 @@ def test_a_project_tells_what_is_done_what_failed_and_where_everything_is(client
     }  # fmt: skip
     assert "b.mp4" in page and "not there any more" in page
     assert "passwd" not in page
+    assert "b&lt;i&gt; is held back, it lacks b_scenes.csv (STEP3), b_tracking.json (STEP6)" in page
+    assert "c is delivered without c_audio.json (STEP6)" in page
     assert f"derush run &#39;{project}&#39;" in page
     for link in links(page):
         text_of(client, link)

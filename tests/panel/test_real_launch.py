@@ -217,3 +217,23 @@ def test_a_failure_is_accepted_through_the_api_and_the_run_goes_on(panel: Panel)
     status, _headers, text = panel.ask("GET", f"/api/day/status/{run_id}")
     assert status == 200 and json.loads(text)["execution_id"] == run_id
     assert panel.ask("GET", f"/api/night/status/{run_id}")[0] == 404
+
+
+def test_a_failed_run_is_explained_in_french(panel: Panel) -> None:
+    """On its page and in what keeps the page of the workflow true, with the English words and their names beneath."""
+    french = {"Accept-Language": "fr"}
+    archive = panel.made.archive("day", "die-STEP3-b")
+    _status, headers, _text = panel.ask("POST", "/workflow/launch", panel.form(archive, "key"))
+    run_id = headers["Location"].partition("run=")[2]
+    told = panel.follow(f"/workflow/progress?run={run_id}&parts=1", "complete", **french)
+    assert next(said.data["message"] for said in told if said.name == "error").startswith("The worker of STEP3")
+
+    page = panel.ask("GET", f"/executions/{run_id}", **french)[2]
+    watched = panel.ask("GET", headers["Location"], **french)[2]
+    for text in (page, watched):
+        assert "Le programme qui traitait ce fichier s’est arrêté brusquement." in text
+        assert "Regardez le journal, puis relancez\u00a0; si cela recommence, écartez le fichier." in text
+        assert re.search(r'<small class="detail" lang="en">The worker of STEP3 was killed by signal 9', text)
+    assert "Le programme qui traitait" not in panel.ask("GET", f"/executions/{run_id}")[2]
+    failed = json.loads(panel.ask("GET", f"/api/v1/executions/{run_id}/status", **french)[2])["steps"][2]["errors"]
+    assert [error["message"][:19] for error in failed] == ["The worker of STEP3"]

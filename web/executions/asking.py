@@ -52,8 +52,8 @@ def _of_video(run: Execution, row_id: str, action: str) -> tuple[Execution, list
     cells = zip(row.cells, row.tasks, strict=True) if row else ()
     tasks = [task for cell, task in cells if task and cell[0] in _LETTERS.get(action, "")]
     if not tasks:
-        message = _("Nothing of this video is left that this could be done with.")
-        raise ServiceError("nothing_to_do", message, _("Reload the page: it may be done already."))
+        message = "Nothing of this video is left that this could be done with."
+        raise ServiceError("nothing_to_do", message, "Reload the page: it may be done already.")
     return run, [Target(task) for task in tasks]
 
 

@@ -111,8 +111,8 @@ def show_folder(name: str) -> ResponseReturnValue:
     """Open a log's folder on the screen of this machine, when the person sits at it."""
     folder = path_of(name).parent
     if not is_local(request.remote_addr, request.host):
-        message = _("The folder is on another machine than this browser.")
-        raise ServiceError("not_local", message, _("Copy the path: %(path)s", path=folder))
+        message = "The folder is on another machine than this browser."
+        raise ServiceError("not_local", message, f"Copy the path: {folder}")
     open_folder(folder)
     audit("open folder", str(folder))
     return done(_("The folder is open on this machine's screen."), url_for(".viewer", name=name))

@@ -69,8 +69,8 @@ function told(parcel) {
 // The server says what is wrong and what to do; where it could not be reached it says nothing.
 function reason(error) {
   try {
-    const { message, remedy } = JSON.parse(error.originalResponse.getBody()).error;
-    return `${message} ${remedy}`;
+    const { message, remedy, detail } = JSON.parse(error.originalResponse.getBody()).error;
+    return [message, remedy, detail && `(${detail})`].filter(Boolean).join(" ");
   } catch {
     return error.originalRequest ? words.failed : error.message;
   }
