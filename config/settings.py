@@ -22,6 +22,16 @@ EXPORT_FORMATS = (
     "otio", "edl", "fcp7", "fcpxml", "ae-json", "mgjson", "jsx", "srt", "vtt", "ass", "rttm", "mot", "coco", "cvat", "csv", "parquet",
 )  # fmt: skip
 """What `derush export` writes."""
+AUDIO_FIELDS = ("is_speech_present", "num_distinct_speakers_audio", "active_speaker_labels", "timecode_sec")
+"""What STEP6 may tell of a frame's sound."""
+DEFAULT_TRACKING_FIELDS = (
+    "centroid_x", "source", "label", "confidence", "active_speakers", "bbox_width", "bbox_height",
+)  # fmt: skip
+TRACKING_FIELDS = (*DEFAULT_TRACKING_FIELDS, "centroid_y", "person", "is_speaking")
+"""What STEP6 may tell of a tracked object."""
+
+COMPLETENESS = ("strict", "lenient", "videos")
+"""What FINALIZE_COMPLETENESS accepts."""
 
 _TRUE = frozenset({"true", "1", "on"})
 _FALSE = frozenset({"false", "0", "off"})
@@ -90,6 +100,19 @@ def some_of(*accepted: str) -> Callable[[str], tuple[str, ...]]:
         if not set(words(text)) <= set(accepted):
             raise ValueError(f"accepted: {', '.join(accepted)}, one or several parted by commas")
         return words(text)
+
+    return read
+
+
+def number_or_off(low: float, high: float) -> Callable[[str], float | None]:
+    """Make a reader of `off` (None), or a number from `low` to `high`, both included."""
+    read_number = number(low, high)
+
+    def read(text: str) -> float | None:
+        try:
+            return None if text.lower() == "off" else read_number(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or off") from None
 
     return read
 
@@ -301,12 +324,38 @@ class Settings:
     step5_insightface_models: Path | None = setting(path, None, "Folder of .onnx models of the engine insightface.")
     step5_openseeface_models: Path | None = setting(path, None, "Folder of .onnx models of the engine openseeface.")
     step5_export_verbose_fields: bool = setting(boolean, "false", "Also write the landmarks of each face.")
-    step5_blendshapes_profile: str = setting(choice("full", "mouth", "none"), "mouth", "Which blendshapes are written.")
+    step5_blendshapes_profile: str = setting(
+        choice("full", "mouth", "none", "custom"), "mouth", "Which blendshapes are written."
+    )
+    step5_blendshapes_custom: tuple[str, ...] = setting(
+        words, "", "Blendshapes of the profile custom, parted by commas: jawOpen, mouthClose, …"
+    )
 
     # STEP6
     step6_precision: int = setting(integer(0, 6), "1", "Decimals of pixel numbers.")
     step6_min_track_frames: int = setting(integer(1, 10_000), "1", "Tracks shorter than this are left out.")
+    step6_min_track_confidence: float = setting(
+        number(0, 1), "0", "Tracks seen with less confidence than this on average are left out."
+    )
+    step6_tracking_fields: tuple[str, ...] = setting(
+        some_of(*TRACKING_FIELDS), ",".join(DEFAULT_TRACKING_FIELDS), "What is kept of a tracked object beside its id."
+    )
+    step6_audio_fields: tuple[str, ...] = setting(
+        some_of(*AUDIO_FIELDS), ",".join(AUDIO_FIELDS), "What is kept of a frame's sound."
+    )
+    step6_keyframes: float | None = setting(
+        number_or_off(0.01, 1000), "off", "Also write tracks as keyframes that are at most so many pixels off; or off."
+    )
     step6_indent: int = setting(integer(0, 8), "0", "Indentation of the reduced JSON; 0 is compact.")
+    step6_compress: str = setting(
+        choice("none", "gzip", "zstd"), "none", "Compression of the reduced JSON, under the same names."
+    )
+    step6_projects: tuple[str, ...] = setting(
+        words, "", "Projects that are reduced, by name or pattern (`Rushes*`), parted by commas; all if not set."
+    )
+    step6_keywords: tuple[str, ...] = setting(
+        words, "", "Videos that are reduced: those with one of these words in their name; all if not set."
+    )
     exports: tuple[str, ...] = setting(
         some_of(*EXPORT_FORMATS), "", "What STEP6 also exports, against the original: names of `derush export --list`."
     )
@@ -314,6 +363,11 @@ class Settings:
     # STEP7
     finalize_mode: str = setting(
         choice("copy", "move"), "copy", "move: remove the working copy once its delivery is verified."
+    )
+    finalize_completeness: str = setting(
+        choice(*COMPLETENESS),
+        "strict",
+        "What a video must have to be delivered: strict every artefact, lenient its proxy and one analysis, videos only itself.",
     )
 
     # Panel
@@ -355,11 +409,21 @@ def _read_one(name: str, text: str | None, metadata: Mapping[str, Any]) -> Any:
         raise SettingsError(f"{name}={shown}: {error}") from None
 
 
+def _with_names_of_now(variables: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """Understand FINALIZE_MODE as it once was: strict, lenient or videos in one with moving, which it always did."""
+    older = (variables.get("FINALIZE_MODE") or "").lower()
+    if older not in COMPLETENESS:
+        return variables
+    completeness = variables.get("FINALIZE_COMPLETENESS") or older
+    return {**variables, "FINALIZE_MODE": "move", "FINALIZE_COMPLETENESS": completeness}
+
+
 def read_settings(variables: Mapping[str, str | None]) -> Settings:
     """Check `variables` (names in upper case) and return the settings they make.
 
     Raises SettingsError that lists every value that is not accepted, a line each.
     """
+    variables = _with_names_of_now(variables)
     values: dict[str, Any] = {}
     problems: list[str] = []
     for declared in fields(Settings):
@@ -400,9 +464,9 @@ def load_settings() -> Settings:
 
 def origins() -> dict[str, str]:
     """Return by name where the value of each setting comes from in this process: `environment`, `file` or `default`."""
-    in_file = dotenv_values(env_file())
+    here, both = _with_names_of_now(os.environ), _with_names_of_now({**dotenv_values(env_file()), **os.environ})
     return {
-        name: ("environment" if name in os.environ else "file") if {**in_file, **os.environ}.get(name) else "default"
+        name: ("environment" if name in here else "file") if both.get(name) else "default"
         for name in (declared.name.upper() for declared in fields(Settings))
     }
 

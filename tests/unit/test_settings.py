@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from config.settings import REPOSITORY, Settings, SettingsError, example, read_settings
+from config.settings import REPOSITORY, Settings, SettingsError, example, origins, read_settings
 
 
 def test_defaults_are_accepted_and_relative_paths_start_at_the_repository() -> None:
@@ -44,6 +45,30 @@ def test_every_wrong_value_is_listed_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings({"STEP2_CRF": "x", "FINALIZE_MODE": "y"})
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode", "completeness"),
+    [
+        ({}, "copy", "strict"),
+        ({"FINALIZE_MODE": "move", "FINALIZE_COMPLETENESS": "videos"}, "move", "videos"),
+        ({"FINALIZE_MODE": "lenient"}, "move", "lenient"),
+        ({"FINALIZE_MODE": "Strict"}, "move", "strict"),
+        ({"FINALIZE_MODE": "videos", "FINALIZE_COMPLETENESS": "strict"}, "move", "strict"),
+    ],
+)
+def test_finalize_mode_is_understood_as_it_once_was(variables: dict[str, str], mode: str, completeness: str) -> None:
+    settings = read_settings(variables)
+    assert (settings.finalize_mode, settings.finalize_completeness) == (mode, completeness)
+
+
+def test_an_older_name_says_where_both_settings_come_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("FINALIZE_MODE=lenient\n")
+    monkeypatch.setenv("DERUSH_ENV_FILE", str(tmp_path / "env"))
+    monkeypatch.delenv("FINALIZE_MODE", raising=False)
+    assert [origins()[name] for name in ("FINALIZE_MODE", "FINALIZE_COMPLETENESS")] == ["file", "file"]
+    monkeypatch.setenv("FINALIZE_MODE", "videos")
+    assert [origins()[name] for name in ("FINALIZE_MODE", "FINALIZE_COMPLETENESS")] == ["environment", "environment"]
 
 
 def test_an_empty_value_is_the_default() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
 from pathlib import Path
-from typing import Any
 
-import ijson
-
-_BLOCK = 1 << 16
+MALFORMED = (ValueError, RecursionError, OverflowError)
+"""What reading a value raises that is no JSON, or has another form than it should: msgspec's errors are ValueErrors."""
+_BYTE = re.compile(r" \(byte (\d+)\)$")
 
 
 class BrokenInput(ValueError):
@@ -22,63 +21,50 @@ class BrokenInput(ValueError):
         self.reason = reason
 
 
-def broken_line(path: Path, number: int, offset: int, error: Exception) -> BrokenInput:
-    """Describe what is wrong with line `number` (1-based) of `path`, which starts at byte `offset`."""
-    return BrokenInput(path, f"line {number}, byte {offset + _within(error)}", explained(error))
+def broken_value(path: Path, text: bytes, offset: int, line: int | None, error: Exception) -> BrokenInput:
+    """Describe what is wrong with `text`, which starts at byte `offset` of `path`, in line `line` (1-based) if that counts."""
+    return BrokenInput(path, place(offset + _within(text, error), line), explained(error))
 
 
-def _within(error: Exception) -> int:
+def place(byte: int, line: int | None = None) -> str:
+    """Name a place by its byte, and its line where the file is made of lines."""
+    return f"line {line}, byte {byte}" if line else f"byte {byte}"
+
+
+def _within(text: bytes, error: Exception) -> int:
     """Return how many bytes into the text the error is, as far as the error knows."""
-    if isinstance(error, json.JSONDecodeError):
-        return len(error.doc[: error.pos].encode())
-    return error.start if isinstance(error, UnicodeDecodeError) else 0
+    if isinstance(error, UnicodeDecodeError):
+        # A string's own error counts from the string's beginning.
+        return _not_utf8(text)
+    if "truncated" in str(error):
+        return len(text)
+    found = _BYTE.search(str(error))
+    # Of what follows a whole value msgspec names the second byte.
+    return int(found[1]) - ("trailing" in str(error)) if found else 0
+
+
+def _not_utf8(text: bytes) -> int:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return 0
 
 
 def explained(error: Exception) -> str:
     """Say in words what a value that does not have the form it should have lacks."""
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
     if isinstance(error, KeyError):
         return f"no key {error}"
-    return str(error) or type(error).__name__
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return _BYTE.sub("", str(error)) or type(error).__name__
 
 
-def broken_document(path: Path, error: Exception) -> BrokenInput:
-    """Describe where the whole of `path` stops being JSON; `error` is what the streaming reader raised."""
-    reason = str(error).splitlines()[0].strip() if str(error) else type(error).__name__
-    return BrokenInput(path, f"byte {_error_offset(path)}", reason)
-
-
-class _Nowhere:
-    """A receiver of parse events that keeps none."""
-
-    def send(self, event: object) -> None:
-        """Drop `event`."""
-
-
-def _error_offset(path: Path) -> int:
-    """Find the first byte that the parser refuses; the file's size when it merely ends too early.
-
-    The parser tells no position, so it is fed again: whole blocks up to the bad one, then that one byte by byte.
-    """
-    with path.open("rb") as stream:
-        good = _accepted(ijson.basic_parse_coro(_Nowhere()), iter(lambda: stream.read(_BLOCK), b""))
-        stream.seek(0)
-        parser = ijson.basic_parse_coro(_Nowhere())
-        while stream.tell() < good:
-            parser.send(stream.read(_BLOCK))
-        return good + _accepted(parser, (bytes([byte]) for byte in stream.read(_BLOCK)))
-
-
-def _accepted(parser: Any, blocks: Iterable[bytes]) -> int:
-    """Count the bytes of the blocks that the parser takes before it refuses one."""
-    taken = 0
-    for block in blocks:
-        try:
-            parser.send(block)
-        except ijson.JSONError:
-            break
-        taken += len(block)
-    return taken
+def check_utf8(text: bytes) -> None:
+    """Raise UnicodeDecodeError where a text is not UTF-8: what is skipped over is not looked at by the reader."""
+    if not text.isascii():
+        text.decode("utf-8")

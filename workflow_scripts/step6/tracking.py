@@ -1,136 +1,217 @@
-"""The raw tracking, line by line, in the reduced form: `derush.tracking/1`.
+"""The raw tracking, frame by frame, in the reduced form: `derush.tracking/1`.
 
-The raw file has a header line, then one line per frame. Whatever a tracked object carries besides (landmarks,
-blendshapes, identity, evidence of speech) stays in the raw file.
+Whatever a tracked object carries besides (landmarks, blendshapes, evidence of speech) stays in the raw file: the reader
+goes over it without making anything of it, which is what makes it fast.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
 
-from workflow_scripts.step6.broken import BrokenInput, broken_line
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from config.settings import DEFAULT_TRACKING_FIELDS
+from workflow_scripts.step6.keyframes import Keyframes
 from workflow_scripts.step6.layout import Layout
+from workflow_scripts.step6.sources import Source
 
 SCHEMA = "derush.tracking/1"
 CONFIDENCE_DECIMALS = 4
 """Decimals of a confidence: finer than any detector's own noise, whatever the precision of pixels is."""
-_MALFORMED = (ValueError, KeyError, TypeError, RecursionError)
+Number = int | float
+TrackId = int | str
+
+
+class _Identity(msgspec.Struct, gc=False):
+    person: str
+
+
+class _Seen(msgspec.Struct, gc=False):
+    """A tracked object as STEP5 writes it: places and sizes in pixels of the proxy."""
+
+    id: TrackId
+    bbox: tuple[Number, Number, Number, Number]
+    centroid: tuple[Number, Number]
+    source: str
+    label: str | None
+    confidence: Number | None
+    active_speakers: list[str] = []
+    identity: _Identity | None = None
+    is_speaking: bool = False
+
+
+class _Older(msgspec.Struct, gc=False):
+    """A tracked object as older versions wrote it, reduced or not."""
+
+    id: TrackId
+    centroid_x: Number
+    bbox_width: Number
+    bbox_height: Number
+    source: str | None = None
+    label: str | None = None
+    confidence: Number | None = None
+    active_speakers: list[str] = []
+    centroid_y: Number | None = None
+
+    def seen(self) -> _Seen:
+        """Return it in the form of today; a place that is not known is None."""
+        x, y, width, height = self.centroid_x, self.centroid_y, self.bbox_width, self.bbox_height
+        place: Any = (x, y)
+        return _Seen(
+            self.id, (0, 0, width, height), place, self.source or "", self.label, self.confidence, self.active_speakers
+        )
+
+
+class _Frame(msgspec.Struct, gc=False):
+    frame: int
+    objects: list[_Seen] | UnsetType = UNSET
+    tracked_objects: list[_Older] | UnsetType = UNSET
+
+
+class _Reduced(msgspec.Struct, gc=False):
+    """A tracked object as editors read it; a field that is not set is not written."""
+
+    id: TrackId
+    centroid_x: Number | UnsetType
+    source: str | UnsetType
+    label: str | UnsetType | None
+    confidence: Number | UnsetType | None
+    active_speakers: list[str] | UnsetType
+    bbox_width: Number | UnsetType
+    bbox_height: Number | UnsetType
+    centroid_y: Number | UnsetType | None = UNSET
+    person: str | UnsetType | None = UNSET
+    is_speaking: bool | UnsetType = UNSET
+
+
+class _ReducedFrame(msgspec.Struct, gc=False):
+    frame: int
+    tracked_objects: list[_Reduced]
+
+
+_decode = msgspec.json.Decoder(_Frame).decode
+
+
+def read_objects(text: bytes, number: int) -> list[_Seen]:
+    """Read the raw text of frame `number` (1-based). Raises ValueError when it is another frame's, or has another form."""
+    raw = _decode(text)
+    if raw.frame != number:
+        raise ValueError(f"frame {raw.frame} stands where {number} belongs")
+    if raw.objects is not UNSET:
+        return raw.objects
+    if raw.tracked_objects is UNSET:
+        raise ValueError("it must say which objects were seen")
+    return [older.seen() for older in raw.tracked_objects]
 
 
 @dataclass(frozen=True)
-class TrackingFacts:
-    """What the header line says. `fps` is in frames a second; `line_bytes` is the header's own length."""
+class Noise:
+    """Which tracks are noise: those seen in fewer frames, or with less confidence on average, from 0 to 1."""
 
-    total_frames: int
-    fps: float
-    line_bytes: int
+    min_frames: int = 1
+    min_confidence: float = 0.0
+
+    def tracks(self, source: Source) -> frozenset[TrackId]:
+        """Return the ids of the tracks that are noise. Raises BrokenInput as `reduce_tracking` does."""
+        if self.min_frames <= 1 and self.min_confidence <= 0:
+            return frozenset()
+        counted: dict[TrackId, tuple[int, float]] = {}
+        for objects in source.frames(read_objects):
+            for seen in {seen.id: seen for seen in objects}.values():  # a track counts once a frame
+                count, total = counted.get(seen.id, (0, 0.0))
+                # Who says nothing of its confidence is sure.
+                counted[seen.id] = count + 1, total + (1.0 if seen.confidence is None else seen.confidence)
+        return frozenset(track for track, seen in counted.items() if self._is_noise(*seen))
+
+    def _is_noise(self, count: int, confidence: float) -> bool:
+        return count < self.min_frames or confidence < self.min_confidence * count
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """What to keep of a tracked object: decimals of pixel numbers, and the ids whose tracks are left out."""
+    """What to keep of a tracked object: decimals of pixel numbers, fields, and the ids whose tracks are left out."""
 
     precision: int = 1
-    left_out: frozenset[Any] = frozenset()
+    fields: tuple[str, ...] = DEFAULT_TRACKING_FIELDS
+    left_out: frozenset[TrackId] = frozenset()
 
-    def frame(self, raw: Mapping[str, Any], number: int) -> dict[str, Any]:
-        """Reduce the raw line of frame `number` (1-based).
+    def reducer(self) -> Callable[[_Seen], _Reduced]:
+        """Make the function that reduces one tracked object; sizes and places are in pixels of the proxy."""
+        precision = self.precision
+        dropped = [name for name in DEFAULT_TRACKING_FIELDS if name not in self.fields]
+        added = [(name, _ADDED[name]) for name in self.fields if name in _ADDED]
 
-        Raises ValueError when it is another frame's, KeyError or TypeError when it has another form.
-        """
-        if raw["frame"] != number:
-            raise ValueError(f"frame {raw['frame']} stands where {number} belongs")
-        kept = (tracked for tracked in raw["objects"] if tracked["id"] not in self.left_out)
-        return {"frame": number, "tracked_objects": [self.tracked_object(tracked) for tracked in kept]}
+        def reduced(seen: _Seen) -> _Reduced:
+            _, _, width, height = seen.bbox
+            confidence = seen.confidence
+            kept = _Reduced(
+                seen.id, round(seen.centroid[0], precision), seen.source, seen.label,
+                None if confidence is None else round(confidence, CONFIDENCE_DECIMALS),
+                seen.active_speakers, round(width, precision), round(height, precision),
+            )  # fmt: skip
+            for name in dropped:
+                setattr(kept, name, UNSET)
+            for name, value in added:
+                setattr(kept, name, value(seen, precision))
+            return kept
 
-    def tracked_object(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Reduce one tracked object; sizes and places are in pixels of the proxy."""
-        _, _, width, height = raw["bbox"]
-        confidence = raw["confidence"]
-        return {
-            "id": raw["id"],
-            "centroid_x": round(raw["centroid"][0], self.precision),
-            "source": raw["source"],
-            "label": raw["label"],
-            "confidence": None if confidence is None else round(confidence, CONFIDENCE_DECIMALS),
-            "active_speakers": raw.get("active_speakers", []),
-            "bbox_width": round(width, self.precision),
-            "bbox_height": round(height, self.precision),
-        }
+        return reduced
 
 
-def _not_a_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+def _centroid_y(seen: _Seen, precision: int) -> Number | None:
+    y: Number | None = seen.centroid[1]
+    return None if y is None else round(y, precision)
 
 
-_decode = json.JSONDecoder(parse_constant=_not_a_number).decode
-
-
-def read_facts(path: Path) -> TrackingFacts:
-    """Read the header line. Raises BrokenInput when it is not one."""
-    with path.open("rb") as stream:
-        line = stream.readline()
-    try:
-        header = _decode(line.decode("utf-8"))
-        total, fps = header["total_frames"], header["fps"]
-    except _MALFORMED as error:
-        raise broken_line(path, 1, 0, error) from error
-    if not isinstance(total, int) or not isinstance(fps, (int, float)) or fps <= 0:
-        raise BrokenInput(path, "line 1, byte 0", "the header must say total_frames and fps")
-    return TrackingFacts(total, float(fps), len(line))
-
-
-def _frames(path: Path, facts: TrackingFacts, read: Callable[[Any, int], Any]) -> Iterator[Any]:
-    """Yield what `read` makes of each frame's line and number (1-based); a failure is named with its place."""
-    number, offset = 0, facts.line_bytes
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        for number, line in enumerate(stream, 1):
-            try:
-                made = read(_decode(line.decode("utf-8")), number)
-            except _MALFORMED as error:
-                raise broken_line(path, number + 1, offset, error) from error
-            yield made
-            offset += len(line)
-    if number != facts.total_frames:
-        reason = f"the header announces {facts.total_frames} frames, and it ends after {number}"
-        raise BrokenInput(path, f"line {number + 1}, byte {offset}", reason)
-
-
-def short_tracks(path: Path, facts: TrackingFacts, minimum: int) -> frozenset[Any]:
-    """Return the ids that appear in fewer than `minimum` frames. Raises BrokenInput as `reduce_tracking` does."""
-    if minimum <= 1:
-        return frozenset()
-    frames: Counter[Any] = Counter()
-    for ids in _frames(path, facts, lambda raw, _: {tracked["id"] for tracked in raw["objects"]}):
-        frames.update(ids)
-    return frozenset(track for track, count in frames.items() if count < minimum)
+_ADDED: Mapping[str, Callable[[_Seen, int], Any]] = {
+    "centroid_y": _centroid_y,
+    "person": lambda seen, _: seen.identity.person if seen.identity else None,
+    "is_speaking": lambda seen, _: seen.is_speaking,
+}
 
 
 def reduce_tracking(
-    path: Path,
-    facts: TrackingFacts,
-    stream: TextIO,
+    source: Source,
+    stream: BinaryIO,
     *,
     layout: Layout,
     reduction: Reduction,
     alignment: Mapping[str, Any],
+    keyframes: Keyframes | None,
     on_frame: Callable[[int], None],
 ) -> None:
-    """Write the reduced form of the raw file `path` to `stream`; `on_frame` hears the number of each frame.
+    """Write the reduced form of a raw tracking to `stream`; `on_frame` hears the number of each frame.
 
-    Raises BrokenInput, with line and byte, when a line has another form, a frame is missing or the file ends early.
+    Raises BrokenInput, with the place, when a frame has another form or is missing, or the file ends early.
     """
+    reduced, left_out = reduction.reducer(), reduction.left_out
 
-    def encoded(raw: Any, number: int) -> str:
-        frame = layout.frame(reduction.frame(raw, number))
+    def encoded(text: bytes, number: int) -> bytes:
+        objects = read_objects(text, number)
+        if left_out:
+            objects = [seen for seen in objects if seen.id not in left_out]
+        if keyframes:
+            keyframes.add(number, [(seen.id, (*seen.centroid, seen.bbox[2], seen.bbox[3])) for seen in objects])
         on_frame(number)
-        return frame
+        return layout.element(_ReducedFrame(number, [reduced(seen) for seen in objects]))
 
-    tail = {"fps": facts.fps, "total_frames": facts.total_frames, "temporal_alignment": alignment}
-    layout.write(stream, {"schema": SCHEMA}, _frames(path, facts, encoded), tail)
+    layout.write(stream, _members(source, source.frames(encoded), layout, alignment, keyframes))
+
+
+def _members(
+    source: Source, frames: Iterator[bytes], layout: Layout, alignment: Mapping[str, Any], keyframes: Keyframes | None
+) -> Iterator[tuple[str, Any]]:
+    yield "schema", SCHEMA
+    yield "frames_analysis", frames
+    yield "fps", float(source.fps)
+    yield "total_frames", source.total_frames
+    yield "temporal_alignment", alignment
+    if source.salvage:
+        yield "salvaged", asdict(source.salvage)
+    if keyframes:
+        keyframes.end()
+        yield "keyframes", keyframes.summary()
+        yield "curves", (layout.element(stretch) for stretch in keyframes.stretches())

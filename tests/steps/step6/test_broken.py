@@ -23,20 +23,24 @@ def _nothing_is_left(workplace):
 @pytest.mark.parametrize(
     ("line", "within", "reason"),
     [
-        (b'{"frame": 2, "objects": [}\n', 25, "Expecting value"),
-        (b'{"frame": 2, "objects": [{"id": NaN}]}\n', 0, "NaN is no JSON number"),
+        (b'{"frame": 2, "objects": [}\n', 25, "invalid character"),
+        (b'{"frame": 2, "objects": []\n', 27, "truncated"),
+        (b'{"frame": 2, "objects": [{"id": NaN}]}\n', 32, "invalid character"),
+        (b'{"frame": 2, "objects": [], "kept": [-Infinity]}\n', 38, "invalid character"),
         (b'{"frame": 2, "name": "\xff"}\n', 22, "not UTF-8"),
-        (b'{"frame": 2}\n', 0, "no key 'objects'"),
+        (b'{"frame": 2, "objects": [{"id": "a\xc3"}]}\n', 34, "not UTF-8"),
+        (b'{"frame": 2}\n', 0, "it must say which objects were seen"),
         (b'{"frame": 3, "objects": []}\n', 0, "frame 3 stands where 2 belongs"),
-        (b"[]\n", 0, "list"),
-        (b"\n", 1, "Expecting value"),
+        (b'{"frame": 2.0, "objects": []}\n', 0, "got `float` - at `$.frame`"),
+        (b"[]\n", 0, "Expected `object`, got `array`"),
+        (b"\n", 1, "truncated"),
         (
             b'{"frame": 2, "objects": [{"id": 1, "bbox": [0, 0, 1e999, 1], "centroid": [0, 0], "source": "s", '
             b'"label": null, "confidence": null}]}\n',
             0,
-            "not JSON compliant",
+            "Number out of range - at `$.objects[0].bbox[2]`",
         ),
-        (b"[" * 100_000 + b"\n", 0, "recursion"),
+        (b'{"frame": 2, "deep": ' + b"[" * 100_000 + b"\n", 0, "nested too deeply"),
     ],
 )
 def test_a_broken_line_is_named_with_its_byte(workplace, line, within, reason):
@@ -55,15 +59,24 @@ def test_a_file_that_ends_between_two_lines_is_noticed(workplace):
     size = _offset_of_frame_2(workplace) + len(FRAME_2)
     workplace.replace("clip_tracking_raw.jsonl", lambda raw: raw[:size])
     assert workplace.run().returncode == 1
-    assert f"line 3, byte {size}: the header announces 3 frames, and it ends after 2" in workplace.failure()["message"]
+    assert f"line 3, byte {size}: it announces 3 frames and holds 2" in workplace.failure()["message"]
     _nothing_is_left(workplace)
 
 
-@pytest.mark.parametrize("header", [b"", b"nonsense", b'{"fps": 25}', b'{"fps": 25, "total_frames": "3"}'])
-def test_a_header_that_is_none_is_named(workplace, header):
+@pytest.mark.parametrize(
+    ("header", "byte"),
+    [
+        (b"", 0),
+        (b"nonsense", 4),
+        (b'{"fps": 25}', 0),
+        (b'{"fps": 0, "total_frames": 3}', 0),
+        (b'{"fps": 25, "total_frames": "3"}', 0),
+    ],
+)
+def test_a_header_that_is_none_is_named(workplace, header, byte):
     workplace.replace("clip_tracking_raw.jsonl", lambda _: header)
     assert workplace.run().returncode == 1
-    assert "line 1, byte 0" in workplace.failure()["message"]
+    assert f"line 1, byte {byte}: " in workplace.failure()["message"]
 
 
 @pytest.mark.parametrize("cut", [5, 150, 90_000])
@@ -96,7 +109,7 @@ def test_audio_that_holds_fewer_frames_than_it_announces(workplace):
 def test_audio_without_its_facts(workplace):
     workplace.replace("clip_audio_raw.json", lambda _: b'{"frames_analysis": []}')
     assert workplace.run().returncode == 1
-    assert "video_filename, total_frames, fps" in workplace.failure()["message"]
+    assert "it must say total_frames and fps" in workplace.failure()["message"]
 
 
 @pytest.mark.parametrize(("suffix", "step"), [("_audio_raw.json", "STEP4"), ("_tracking_raw.jsonl", "STEP5")])

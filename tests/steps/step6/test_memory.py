@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
+
+from tests.steps.step6.conftest import FACE
+
 MB = 1_000_000
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (400_000_000, 400_000_000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 WATCHED = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
@@ -54,3 +63,21 @@ def test_ten_times_the_input_takes_the_same_memory(workplace):
     large = _peak(workplace)
     assert large - small < 8 * MB
     assert large < 100 * MB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the address space has no limit")
+def test_an_object_larger_than_the_address_space_is_reduced(workplace):
+    """The older form, on one line, with its facts last: 430 MB of it in 400 MB of address space."""
+    faces = [{**FACE, "id": number, "landmarks": [[1.5, 2.5]] * 4000} for number in range(6)]
+    frame = '{"frame": %d, "objects": ' + json.dumps(faces) + "}"
+    size = 430 * MB
+    (workplace.docs / "clip_tracking_raw.jsonl").unlink()
+    raw = workplace.docs / "clip_tracking_raw.json"
+    frames = _write_frames(raw, '{"frames": [', frame, '], "fps": 25}', ",", size)
+    assert raw.stat().st_size > 0.99 * size
+    workplace.write_source(frames)
+    workplace.write_audio([(False, [])] * frames)
+    workplace.variables["STEP6_KEYFRAMES"] = "2"
+    done = workplace.run(below=[sys.executable, "-c", LIMITED])
+    assert done.returncode == 0, done.stderr
+    assert len(workplace.made("_tracking.json")["frames_analysis"]) == frames

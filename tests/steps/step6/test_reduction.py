@@ -9,7 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.steps.step6.conftest import FACE, PERSON
 from workflow_scripts.step6.alignment import temporal_alignment
+from workflow_scripts.step6.opening import opened, writing
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "docs/schemas"
 
@@ -76,9 +78,114 @@ def test_precision_and_shortest_track_are_settings(workplace):
     workplace.run()
     ids = [[tracked["id"] for tracked in frame["tracked_objects"]] for frame in _frames(workplace)]
     assert ids == [["p-1"], [], ["p-1"]]  # track 7 lasts one frame
+    workplace.write_tracking([[FACE, FACE], [], []])
+    workplace.run()
+    assert _frames(workplace)[0]["tracked_objects"] == []  # twice in one frame is one frame
     workplace.variables.update(STEP6_PRECISION="2", STEP6_MIN_TRACK_FRAMES="1")
     workplace.run()
     assert _frames(workplace)[0]["tracked_objects"][0]["bbox_width"] == 30.26
+
+
+def test_tracks_that_are_noise_by_their_confidence_are_left_out_whole(workplace):
+    sure, faint, silent = ({**FACE, "id": number, "confidence": it} for number, it in ((1, 0.9), (2, 0.4), (3, None)))
+    workplace.write_tracking(
+        [[sure, faint, silent], [sure, {**faint, "confidence": 0.5}], [{**faint, "confidence": 0.58}]]
+    )
+    workplace.variables["STEP6_MIN_TRACK_CONFIDENCE"] = "0.5"
+    workplace.run()
+    assert [[tracked["id"] for tracked in frame["tracked_objects"]] for frame in _frames(workplace)] == [
+        [1, 3],
+        [1],
+        [],
+    ]
+    assert workplace.events()[-2]["metrics"]["tracks_left_out"] == 1
+    workplace.variables["STEP6_MIN_TRACK_CONFIDENCE"] = "0.49"  # track 2 has 0.493 on average
+    workplace.run()
+    assert len(_frames(workplace)[0]["tracked_objects"]) == 3
+
+
+def test_kept_fields_are_settings(workplace):
+    workplace.write_tracking(
+        [[{**FACE, "identity": {"person": "person_1", "by": "face"}, "is_speaking": True}, PERSON], [], []]
+    )
+    workplace.variables.update(
+        STEP6_TRACKING_FIELDS="is_speaking,label,person,centroid_y", STEP6_AUDIO_FIELDS="timecode_sec"
+    )
+    workplace.run()
+    assert _frames(workplace)[0]["tracked_objects"] == [
+        {"id": 7, "label": "face", "centroid_y": 40.0, "person": "person_1", "is_speaking": True},
+        {"id": "p-1", "label": "person", "centroid_y": 100, "person": None, "is_speaking": False},
+    ]
+    assert [frame["audio_info"] for frame in workplace.made("_audio.json")["frames_analysis"]] == [
+        {"timecode_sec": 0.0}, {"timecode_sec": 0.04}, {"timecode_sec": 0.08},
+    ]  # fmt: skip
+    _validate("audio", workplace.made("_audio.json"))
+    _validate("tracking", workplace.made("_tracking.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("STEP6_TRACKING_FIELDS", "id", "centroid_x, source"),
+        ("STEP6_AUDIO_FIELDS", "loudness", "is_speech_present"),
+        ("STEP6_KEYFRAMES", "0", "0.01 to 1000, or off"),
+        ("STEP6_KEYFRAMES", "nan", "0.01 to 1000, or off"),
+        ("STEP6_COMPRESS", "bzip2", "none, gzip, zstd"),
+        ("STEP6_MIN_TRACK_CONFIDENCE", "1.5", "0 to 1"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_with_what_is_accepted(workplace, name, value, accepted):
+    workplace.variables[name] = value
+    done = workplace.run()
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert accepted in done.stderr
+
+
+@pytest.mark.parametrize(("compression", "magic"), [("gzip", b"\x1f\x8b"), ("zstd", b"\x28\xb5\x2f\xfd")])
+def test_compressed_files_are_told_by_content_and_are_the_same_bytes_each_time(workplace, compression, magic):
+    workplace.variables["STEP6_COMPRESS"] = compression
+    workplace.run()
+    paths = [workplace.docs / f"clip_{kind}.json" for kind in ("audio", "tracking")]
+    contents = [path.read_bytes() for path in paths]
+    assert all(content.startswith(magic) for content in contents)
+    for path, expected in zip(paths, (EXPECTED_AUDIO, EXPECTED_TRACKING), strict=True):
+        with opened(path) as stream:
+            assert stream.read().decode() == expected
+    workplace.run("--force")
+    assert [path.read_bytes() for path in paths] == contents
+    workplace.variables["STEP6_COMPRESS"] = "none"
+    workplace.run()
+    assert paths[1].read_text() == EXPECTED_TRACKING
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_compressed_raw_files_are_read_and_a_cut_one_is_named(workplace, compression):
+    for name in ("clip_audio_raw.json", "clip_tracking_raw.jsonl"):
+        content = (workplace.docs / name).read_bytes()
+        with writing(workplace.docs / name, compression) as stream:
+            stream.write(content)
+    assert workplace.run().returncode == 0
+    assert (workplace.docs / "clip_tracking.json").read_text() == EXPECTED_TRACKING
+    for damage in (lambda raw: raw[:-5], lambda raw: raw[:40] + b"\xff" * 40 + raw[80:]):
+        workplace.replace("clip_tracking_raw.jsonl", damage)
+        assert workplace.run().returncode == 1
+        assert workplace.failure()["code"] == "broken_tracking_raw"
+        assert "compressed content" in workplace.failure()["message"]
+
+
+@pytest.mark.parametrize(
+    ("projects", "keywords", "chosen"),
+    [
+        ("", "", True), ("projet*", "", True), ("Other,Projet 1", "", True), ("Projet", "", False), ("", "LIP", True),
+        ("", "b_cam,clip", True), ("", "b_cam", False), ("Other", "clip", False),
+    ],
+)  # fmt: skip
+def test_projects_and_keywords_choose_the_videos(workplace, projects, keywords, chosen):
+    workplace.variables.update(STEP6_PROJECTS=projects, STEP6_KEYWORDS=keywords)
+    assert workplace.run().returncode == 0
+    assert (workplace.docs / "clip_tracking.json").exists() is chosen
+    assert workplace.events()[-1]["totals"] == ({"done": 1} if chosen else {"skipped": 1})
 
 
 def test_speakers_of_an_object_are_kept(workplace):
