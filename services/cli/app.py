@@ -52,6 +52,7 @@ COMMANDS = {
     "accept": Entry("steering", "Take failures as they are: what depends on them goes on as if they were done."),
     "step": Entry("step", "Run one step's script under its own environment's interpreter."),
     "scenes": Entry("scenes", "The shots that STEP3 found."),
+    "tracks": Entry("tracks", "The tracks that STEP5 found."),
     "export": Entry("export", "Write shots, speech and tracks as editing programs and other tools read them."),
     "verify": Entry("verify", "Check that every file that steps recorded is there, whole and unchanged."),
     "archive": Entry("archive", "The archives of results: found, checked for bit rot, brought back."),

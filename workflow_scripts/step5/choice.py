@@ -103,7 +103,8 @@ def choose(asked: str, settings: Settings, device: str) -> Choice:
     if len(set(engines)) < len(engines):
         raise UsageError("engine_twice", f"An engine is named twice in {asked!r}.", "Name each once.")
     fallback = ENGINES[OBJECTS] if settings.step5_object_fallback and ENGINES[OBJECTS] not in engines else None
-    chosen = Choice(engines, _on_gpu(engines, settings, device), fallback)
+    loaded = (*engines, fallback) if fallback else engines
+    chosen = Choice(engines, _on_gpu(loaded, settings, device), fallback)
     for spec in chosen.all:
         if missing := missing_for(spec, settings):
             raise missing
@@ -186,11 +187,19 @@ def given_path(name: str, settings: Settings) -> Path | None:
 
 
 def worker_count(settings: Settings) -> int:
-    """Return how many processes track one video on the CPU: TRACKING_CPU_WORKERS, else by cores and free memory."""
+    """Return how many processes may track one video on the CPU: TRACKING_CPU_WORKERS, else by cores and free memory."""
     if settings.tracking_cpu_workers:
         return settings.tracking_cpu_workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, int(_free_gigabytes() / _WORKER_GB)))
+
+
+def workers_for(settings: Settings, share: int | None, most: int) -> int:
+    """Return how many of `most` workers look at a video whose `share` of the cores the runner told (None: it did not).
+
+    Who sets TRACKING_CPU_WORKERS has that many.
+    """
+    return most if settings.tracking_cpu_workers or share is None else min(share, most)
 
 
 def _free_gigabytes() -> float:
@@ -214,4 +223,5 @@ def announce(chosen: Choice, asked: str, settings: Settings) -> None:
         where = "on the GPU" if spec.name in chosen.on_gpu else "on the CPU"
         log.info("Tracking engine: %s (%s), %s, %s", spec.name, why, spec.about, where)
     if chosen.fallback:
-        log.info("Where no face is: %s, %s", chosen.fallback.name, chosen.fallback.about)
+        where = "on the GPU" if chosen.fallback.name in chosen.on_gpu else "on the CPU"
+        log.info("Where no face is: %s, %s, %s", chosen.fallback.name, chosen.fallback.about, where)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,11 +53,16 @@ class Footage:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Frames `first` to `end` (0-based, half-open) of a video; `entry` is where to begin decoding, None is its beginning."""
+    """Frames `first` to `end` (0-based, half-open) of a video.
+
+    `entry` is where to begin decoding, None is its beginning; `until` is that of `end`, None is the video's end. So a frame that
+    is missing in a damaged video moves no other out of its place.
+    """
 
     first: int
     end: int
     entry: Entry | None = None
+    until: Entry | None = None
 
 
 def stretches(index: FrameIndex, workers: int) -> list[Stretch]:
@@ -76,7 +81,8 @@ def stretches(index: FrameIndex, workers: int) -> list[Stretch]:
             starts.append(nearest)
     ends = [*starts[1:], index.frames]
     return [
-        Stretch(first, end, index.entries[first] if first else None) for first, end in zip(starts, ends, strict=True)
+        Stretch(first, end, index.entries[first] if first else None, index.entries.get(end))
+        for first, end in zip(starts, ends, strict=True)
     ]
 
 
@@ -125,16 +131,19 @@ class Seen:
     seconds: Counter[str]
 
 
-def look(detector: Detector, footage: Footage, stretch: Stretch) -> Iterator[Seen]:
-    """Yield what is seen in a stretch, some frames at a time.
+def look(
+    detector: Detector, footage: Footage, stretch: Stretch, on_damage: Callable[[str], object] = lambda _: None
+) -> Iterator[Seen]:
+    """Yield what is seen in a stretch, some frames at a time; `on_damage` hears what ffmpeg complained of while it went on.
 
     Raises ItemError `decode_failed` when ffmpeg ends in an error, `frame_count` when the video's frames are not as many as
     was recorded.
     """
     width, height = footage.picture
     decoded = media.decode_frames(
-        footage.binary, footage.path, width, height, "bgr24", entry=stretch.entry, threads=footage.threads
-    )
+        footage.binary, footage.path, width, height, "bgr24",
+        entry=stretch.entry, until=stretch.until, threads=footage.threads, on_damage=on_damage,
+    )  # fmt: skip
     counted = frames.exactly(decoded, stretch.first, stretch.end, footage.frames)
     number = stretch.first
     with closing(decoded), closing(frames.one_ahead(frames.batches(counted, detector.batch))) as ahead:

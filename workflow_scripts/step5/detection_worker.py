@@ -63,13 +63,14 @@ def _work(manager: Connection) -> None:
 def _do(manager: Connection, detector: Detector, job: Job) -> Ended:
     """Look at a stretch, sending what is seen as it is."""
     seconds: Counter[str] = Counter()
-    for seen in look(detector, job.footage, job.stretch):
+    damage: list[str] = []
+    for seen in look(detector, job.footage, job.stretch, damage.append):
         seconds += seen.seconds
         manager.send(Found(seen.frames))
     spent = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
     log.info("%s: frames %d to %d: %s", job.footage.path.name, job.stretch.first + 1, job.stretch.end, spent)
     notes, detector.notes = detector.notes, []
-    return Ended(seconds, notes)
+    return Ended(seconds, notes, damage)
 
 
 def _refusal(kind: str, error: ItemError | PrerequisiteMissing) -> Refused:

@@ -13,6 +13,8 @@ Frame = NDArray[np.uint8]
 """One picture: (height, width, 3), blue, green, red, 0 to 255."""
 
 BLENDSHAPES = 52
+_OVERHEAD = 2000
+"""Bytes of a record without what its arrays hold."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Detections:
     boxes: (n, 4) left, top, right, bottom; a box may reach past the frame's edge.
     scores: (n,) from 0 to 1. labels: n words, such as `face`. source: the engine's name.
     landmarks: (n, k, 3) x, y and depth in pixels (smaller is nearer; 0 from an engine without depth), or None.
-    blendshapes: (n, 52) from 0 to 1 in the order of `face_mesh.BLENDSHAPE_NAMES`, or None.
+    blendshapes: (n, 52) from 0 to 1 in the order of `blendshapes.BLENDSHAPE_NAMES`, or None.
     looks: what they look like, or None; no engine tells it: `appearance.with_looks` adds it.
     sources: n names of engines where several worked together, else None.
     A row of landmarks or blendshapes is all NaN where the engine could not tell for that one.
@@ -77,6 +79,14 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def weight(self) -> int:
+        """How many bytes of memory it takes, roughly."""
+        arrays: list[NDArray[Any] | None] = [self.boxes, self.scores, self.landmarks, self.blendshapes]
+        if self.looks is not None:
+            arrays += [self.looks.colours, self.looks.mouths, *self.looks.portraits]
+        return _OVERHEAD + sum(array.nbytes for array in arrays if array is not None)
 
     def source_of(self, row: int) -> str:
         """Return the name of the engine that saw a thing."""

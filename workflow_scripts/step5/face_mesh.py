@@ -1,4 +1,4 @@
-"""The geometry and the vocabulary of MediaPipe's face landmarker, as its published graphs define them.
+"""The geometry of MediaPipe's face landmarker, as its published graphs define it.
 
 Source: mediapipe/tasks/cc/vision/face_landmarker (face_landmarks_detector_graph.cc, face_blendshapes_graph.cc).
 """
@@ -28,16 +28,6 @@ _BLENDSHAPE_POINTS = (
     "282-285 288 291 293 295-297 300 308 310-312 314 317 318 321 323 324 332 334 336 338 356 361 362 365 373-375 377-382 "
     "384-390 397 398 400 402 405 409 415 454 466 468-477"
 )
-_NAMES = (
-    "_neutral browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft "
-    "cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight "
-    "eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft eyeWideRight "
-    "jawForward jawLeft jawOpen jawRight mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft mouthFrownRight "
-    "mouthFunnel mouthLeft mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight mouthPucker mouthRight "
-    "mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft mouthSmileRight mouthStretchLeft "
-    "mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft noseSneerRight"
-)
-BLENDSHAPE_NAMES = tuple(_NAMES.split())
 
 
 def _numbers(text: str) -> list[int]:

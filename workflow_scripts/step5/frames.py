@@ -13,18 +13,18 @@ from workflow_scripts.step5.detections import Frame
 from workflow_scripts.stepkit import ItemError
 
 Thing = TypeVar("Thing")
+_REMEDY = "Run STEP2 on it again with --force."
 
 
 def miscounted(found: str, recorded: int) -> ItemError:
     """Make the error for a video that has not as many frames as STEP2 recorded."""
-    sentence = f"The video has {found} frames, and STEP2 recorded {recorded}."
-    return ItemError("frame_count", sentence, "Run STEP2 on it again with --force.")
+    return ItemError("frame_count", f"The video has {found} frames, and STEP2 recorded {recorded}.", _REMEDY)
 
 
 def exactly(frames: Iterable[bytes], first: int, end: int, total: int) -> Iterator[bytes]:
     """Pass on frames `first` to `end` (0-based, half-open) of a video that is to have `total`; what follows is not read.
 
-    Raises ItemError when the frames end before, or go on after the video's last.
+    Raises ItemError when there are fewer, or more after the video's last.
     """
     coming = iter(frames)
     count = first
@@ -32,7 +32,7 @@ def exactly(frames: Iterable[bytes], first: int, end: int, total: int) -> Iterat
         count += 1
         yield frame
     if count < end:
-        raise miscounted(str(count), total)
+        raise ItemError("frame_count", f"Of frames {first + 1} to {end} only {count - first} can be decoded.", _REMEDY)
     if end == total and next(coming, None) is not None:
         raise miscounted("more", total)
 

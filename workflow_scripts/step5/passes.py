@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from workflow_scripts.step5.people_file import recognised
+from workflow_scripts.step5.face_prints import FacePrints
+from workflow_scripts.step5.people_file import recognised, remember_voices, voices_elsewhere
 from workflow_scripts.step5.scenes import Scene
 from workflow_scripts.step5.sightings import Sighting, Sightings
 from workflow_scripts.step5.speaking import speaking
@@ -26,12 +27,16 @@ def first_pass(
         yield tracked
 
 
-def second_pass(video: Video, sightings: Sequence[Sighting], scenes: Sequence[Scene], scratch: Path) -> Found:
+def second_pass(
+    video: Video, sightings: Sequence[Sighting], scenes: Sequence[Scene], scratch: Path, prints: FacePrints
+) -> Found:
     """Find out who the tracks of a video are and who speaks, and add its people to the project's.
 
-    `scratch` is a folder on the project's file system. Raises ItemError when STEP4's file or the people's is damaged.
+    `scratch` is a folder on the project's file system; `prints` made those of the faces. Raises ItemError when STEP4's file or the people's is damaged.
     """
     turns = read_turns(video.artefact("_audio_raw.json"), scenes[-1].end)
-    identities = recognised(video.project, video.stem, sightings, scratch)
+    identities = recognised(video.project, video.stem, sightings, scratch, prints.kind, prints.same)
     people = {track: identity.person for track, identity in identities.items()}
-    return Found(identities, speaking(sightings, people, turns, scenes))
+    speech = speaking(sightings, people, turns, scenes, voices_elsewhere(video.project, video.stem))
+    remember_voices(video.project, video.stem, speech.together)
+    return Found(identities, speech)

@@ -5,7 +5,8 @@ Pure. Tracks are joined by average linkage (the two groups that are most alike f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,6 @@ from numpy.typing import NDArray
 from workflow_scripts.step5.detections import Floats
 from workflow_scripts.step5.sightings import FACE, Sighting
 
-SAME_FACE = 0.42
-"""Cosine of prints from which two are one person. Measured on 3 people in 12 shots: one person's 0.57 and above, two
-people's 0.29 at most; SFace's authors take 0.363 for pictures of any kind."""
 SAME_CLOTHES = 0.9
 """Likeness of colours from which two persons without a face are one, within a video."""
 _MOST_LINKED = 600
@@ -52,10 +50,13 @@ class Group:
     mean: Floats
 
 
-def grouped(sightings: Sequence[Sighting], known: Mapping[str, Floats]) -> list[Group]:
-    """Return the people of a video, in the order of their first tracks; `known` are prints of faces by person."""
+def grouped(sightings: Sequence[Sighting], known: Mapping[str, Floats], same: float) -> list[Group]:
+    """Return the people of a video, in the order of their first tracks; `known` are prints of faces by person.
+
+    `same` is how alike two prints of one person are at least.
+    """
     faces = [sighting for sighting in sightings if sighting.face is not None]
-    found = _joined(faces, [_row(sighting.face) for sighting in faces], known, SAME_FACE, "face")
+    found = _joined(faces, [_row(sighting.face) for sighting in faces], known, same, "face")
     has_head = {body for face in faces for body in face.bodies}
     bodies = [
         one for one in sightings if one.label == _PERSON and one.track not in has_head and one.colours is not None
@@ -102,19 +103,39 @@ def _attach(
     least: float,
 ) -> None:
     """Add the tracks that were too many to be linked, each to the group it is most like, or as one of its own."""
-    means = [_row(prints[own].mean(axis=0)) if own else np.zeros(prints.shape[1], np.float32) for _, own in groups]
+    means = np.zeros((len(groups) + len(rest), prints.shape[1]), np.float32)
+    for place, (_, own) in enumerate(groups):
+        means[place] = _row(prints[own].mean(axis=0)) if own else 0
+    times = [_Times(sightings[index] for index in own) for _, own in groups]
     for index in rest:
-        order = np.argsort(-(np.array(means) @ prints[index]), kind="stable")
-        best = next((place for place in order if _may_join(groups[place][1], sightings, index)), None)
-        if best is not None and float(means[best] @ prints[index]) >= least:
-            groups[best][1].append(index)
-        else:
-            groups.append((None, [index]))
-            means.append(_row(prints[index]))
+        track, print_ = sightings[index], prints[index].astype(np.float32)
+        alike = means[: len(groups)] @ print_
+        likely = np.flatnonzero(alike >= least)
+        order = likely[np.argsort(-alike[likely], kind="stable")].tolist()
+        place = next((place for place in order if times[place].has_room_for(track)), len(groups))
+        if place == len(groups):
+            groups.append((None, []))
+            times.append(_Times(()))
+            means[place] = print_
+        groups[place][1].append(index)
+        times[place].add(track)
 
 
-def _may_join(own: Sequence[int], sightings: Sequence[Sighting], index: int) -> bool:
-    return not any(sightings[index].shares_a_frame_with(sightings[other]) for other in own)
+class _Times:
+    """When the tracks of a group are there: no two at a time."""
+
+    def __init__(self, tracks: Iterable[Sighting]) -> None:
+        self._spans = sorted((track.first, track.end) for track in tracks)
+
+    def has_room_for(self, track: Sighting) -> bool:
+        """Tell whether nobody of the group is there at the same time."""
+        after = bisect_left(self._spans, (track.first, track.first))
+        follows = after == 0 or self._spans[after - 1][1] <= track.first
+        return follows and (after == len(self._spans) or self._spans[after][0] >= track.end)
+
+    def add(self, track: Sighting) -> None:
+        """Take in a track that there is room for."""
+        insort(self._spans, (track.first, track.end))
 
 
 def _apart(sightings: Sequence[Sighting], known: int) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ what is known at the end: memory stays the same whatever the length of the video
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -18,7 +19,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in pla
 
 from config.catalog import models
 from config.settings import Settings
-from workflow_scripts.step5 import choice
+from workflow_scripts.step5 import blendshapes, choice
 from workflow_scripts.step5.choice import AUTO, Choice
 from workflow_scripts.step5.engines import ENGINES, JOIN
 from workflow_scripts.step5.scenes import Scene, read_scenes
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from workflow_scripts.step5.workers import Crew
 
 _FACE_PRINTS = "sface"
-"""The model, by its name in models.toml, that tells whose a face is, whatever the engine."""
+"""The model, by its name in models.toml, that tells whose a face is, unless the engine has its own."""
+log = logging.getLogger(__name__)
 _BATCH = 12
 """Frames between two reports of progress."""
 
@@ -60,8 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _engine_missing(name: str | None, device: str, settings: Settings) -> PrerequisiteMissing | None:
-    """Check, before any work, that GPU settings agree and the engines can run. Raises UsageError."""
+    """Check, before any work, that settings agree and the engines can run. Raises UsageError."""
     choice.check_gpu_settings(settings, device)
+    blendshapes.check_profile(settings)
     try:
         choice.choose(name or settings.step5_tracking_engine, settings, device)
     except PrerequisiteMissing as missing:
@@ -103,10 +106,16 @@ def _crew(step: Step, chosen: Choice, ended: ExitStack) -> Crew:
     return ended.enter_context(Crew(setups))
 
 
-def _load_prints(step: Step) -> FacePrints:
-    from workflow_scripts.step5.face_prints import FacePrints
+def _load_prints(step: Step, chosen: Choice) -> FacePrints:
+    """Load what makes prints of faces: the engine's own model where it has one."""
+    from workflow_scripts.step5.face_prints import ArcFace, SFace, recognition_model
 
-    return FacePrints(step.model_path(_FACE_PRINTS))
+    for setting in chosen.given:
+        folder = choice.given_path(setting, step.settings)
+        if folder is not None and folder.is_dir() and (own := recognition_model(folder)):
+            log.info("Faces are told apart by %s", own.name)
+            return ArcFace(own)
+    return SFace(step.model_path(_FACE_PRINTS))
 
 
 def _track(step: Step, task: Task, ended: ExitStack) -> None:
@@ -122,7 +131,7 @@ def _track(step: Step, task: Task, ended: ExitStack) -> None:
         "gpu": sorted(chosen.on_gpu),
         "own_models": own,
         "verbose": step.settings.step5_export_verbose_fields,
-        "blendshapes": step.settings.step5_blendshapes_profile,
+        "blendshapes": list(blendshapes.wanted_names(step.settings)),
     }
     there = [path for path in inputs if path.is_file()]
     if task.is_up_to_date(inputs=there, parameters=parameters, models=(*chosen.models, _FACE_PRINTS)):
@@ -132,6 +141,8 @@ def _track(step: Step, task: Task, ended: ExitStack) -> None:
     speed = round(facts.frames / task.seconds, 1)
     task.metrics.update(frames=facts.frames, tracks=tracks, engine=chosen.name, frames_per_second=speed)
     task.metrics.update({f"{name}_seconds": round(value, 2) for name, value in crew.seconds.items()})
+    if crew.damage:
+        task.warning("damaged_frames", f"ffmpeg went on over damage: {crew.damage[0]}")
     for note in crew.notes:
         task.warning("workers", note)
     if crew.notes:
@@ -141,20 +152,25 @@ def _track(step: Step, task: Task, ended: ExitStack) -> None:
 def _write(step: Step, task: Task, crew: Crew, facts: SourceFacts, scenes: Sequence[Scene]) -> int:
     """Look at the video frame by frame, then at the whole, write the tracking, and return how many tracks there are."""
     from workflow_scripts.step5.passes import first_pass, second_pass
-    from workflow_scripts.step5.sightings import Sightings
-    from workflow_scripts.step5.tracking_file import FrameWriter, kept_blendshapes, line, lines
+    from workflow_scripts.step5.sightings import Album, Sightings
+    from workflow_scripts.step5.tracking_file import FrameWriter, line, lines
 
-    engine = crew.engine()
-    sightings = Sightings(step.once(partial(_load_prints, step)).of)
-    kept = tuple(kept_blendshapes(step.settings.step5_blendshapes_profile, engine.blendshape_names))
+    engine, chosen = crew.engine(), step.once(partial(_chosen, step))
+    kept = blendshapes.kept(step.settings, engine.blendshape_names)
     writer = FrameWriter(facts.width, facts.height, kept, step.settings.step5_export_verbose_fields)
     spill = task.scratch / "frames.jsonl"
-    with closing(_followed(step, task, crew, facts, scenes)) as followed, spill.open("w", encoding="ascii") as stream:
-        for done, _ in enumerate(first_pass(followed, writer, sightings, stream), 1):
-            if done % _BATCH == 0 or done == facts.frames:
-                task.progress(done, facts.frames, "frames", crew.state)
-    ended = sightings.ended()
-    found = second_pass(task.video, ended, scenes, task.scratch)
+    with (task.scratch / "portraits").open("w+b") as pictures:
+        prints = step.once(partial(_load_prints, step, chosen))
+        sightings = Sightings(prints.of, Album(pictures))
+        with (
+            closing(_followed(step, task, crew, facts, scenes)) as followed,
+            spill.open("w", encoding="ascii") as stream,
+        ):
+            for done, _ in enumerate(first_pass(followed, writer, sightings, stream), 1):
+                if done % _BATCH == 0 or done == facts.frames:
+                    task.progress(done, facts.frames, "frames", crew.state)
+        ended = sightings.ended()
+        found = second_pass(task.video, ended, scenes, task.scratch, prints)
     header = {**_about(step, task, engine, writer), "total_frames": facts.frames, "scenes": len(scenes)}
     with (
         task.output("tracking_raw", task.video.artefact("_tracking_raw.jsonl")) as path,
@@ -177,11 +193,14 @@ def _followed(
     index = media.index_frames(binary, task.video.proxy)
     if index.frames != facts.frames:
         raise frames.miscounted(str(index.frames), facts.frames)
-    parts = stretches(index, len(crew))
+    workers = len(crew)
+    if not step.once(partial(_chosen, step)).on_gpu:
+        workers = choice.workers_for(step.settings, task.item.cores, workers)
+    parts = stretches(index, workers)
     side = max(LEAST_SIDE, crew.engine().side)
     threads = 0 if len(parts) == 1 else 1
     footage = Footage(binary, task.video.proxy, facts.frames, facts.width, facts.height, side, threads)
-    with closing(crew.look(footage, parts)) as seen:
+    with closing(crew.look(footage, parts, workers)) as seen:
         yield from tracks.follow(seen, scenes)
 
 

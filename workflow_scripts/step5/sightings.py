@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import IO
 
 import cv2
 import numpy as np
 
+from workflow_scripts.step5.blendshapes import JAW_OPEN
 from workflow_scripts.step5.detections import Detections, Floats, Frame
-from workflow_scripts.step5.face_mesh import BLENDSHAPE_NAMES
 from workflow_scripts.step5.tracks import LONGEST_GAP, TrackedFrame
 
 Print = Callable[[Frame], Floats]
@@ -19,16 +21,43 @@ Print = Callable[[Frame], Floats]
 _MOST_PORTRAITS = 3
 _FRAMES_PER_PORTRAIT = 50
 """A face has a print for every two seconds it is seen, three at most: a further one changes little and costs as much."""
-_JAW_OPEN = BLENDSHAPE_NAMES.index("jawOpen")
 _JPEG_QUALITY = 90
 FACE = "face"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture in an album."""
+
+    album: Album
+    start: int
+    size: int
+
+    def read(self) -> bytes:
+        """Return the picture."""
+        self.album.stream.seek(self.start)
+        return self.album.stream.read(self.size)
+
+
+class Album:
+    """Pictures in a file, one after the other: memory does not grow with them."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+
+    def put(self, picture: bytes) -> Kept:
+        """Keep a picture."""
+        start = self.stream.seek(0, os.SEEK_END)
+        self.stream.write(picture)
+        return Kept(self, start, len(picture))
 
 
 @dataclass
 class Sighting:
     """One track. Frames are 0-based; `end` is the one after the last.
 
-    `face` is the mean print of its best portraits, None where none was good enough; `picture` the best one as JPEG.
+    `face` is the mean print of its best portraits, None where none was good enough; `picture` the best one as JPEG, where
+    there is an album.
     `colours` is the mean of what it looked like. `openings` and `changes` tell of a face's mouth for each frame from
     `first` on, NaN where it was not seen: how far the jaw is open, 0 to 1, and how much the mouth differs from the frame
     before, 0 to 1; the first has only NaN where the engine gives no blendshapes.
@@ -40,17 +69,13 @@ class Sighting:
     end: int
     seen: int = 0
     face: Floats | None = None
-    picture: bytes | None = None
+    picture: Kept | None = None
     quality: float = 0.0
     colours: Floats | None = None
     openings: array[float] = field(default_factory=lambda: array("f"))
     changes: array[float] = field(default_factory=lambda: array("f"))
     bodies: dict[int, int] = field(default_factory=dict)
     """Of a face: in how many frames it was the head of which other track."""
-
-    def shares_a_frame_with(self, other: Sighting) -> bool:
-        """Tell whether both were there at some time: then they are not one person."""
-        return self.first < other.end and other.first < self.end
 
 
 @dataclass
@@ -70,7 +95,7 @@ class _Open:
             self.mouth = None
         known.end, known.seen = frame + 1, known.seen + 1
         shapes = None if detections.blendshapes is None else detections.blendshapes[row]
-        known.openings.append(np.nan if shapes is None else float(shapes[_JAW_OPEN]))
+        known.openings.append(np.nan if shapes is None else float(shapes[JAW_OPEN]))
         known.changes.append(self._change(detections, row))
         self._look(detections, row)
 
@@ -98,12 +123,14 @@ class _Open:
             self.portraits.sort(key=lambda pair: -pair[0])
             del self.portraits[_MOST_PORTRAITS:]
 
-    def ended(self, print_of: Print | None) -> Sighting:
+    def ended(self, print_of: Print | None, album: Album | None) -> Sighting:
         """Return all that is known of the track."""
         known = self.sighting
         if self.portraits:
             known.quality, best = self.portraits[0]
-            known.picture = cv2.imencode(".jpg", best, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
+            if album:
+                coded = cv2.imencode(".jpg", best, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+                known.picture = album.put(coded.tobytes())
         wanted = 1 + min(known.seen // _FRAMES_PER_PORTRAIT, _MOST_PORTRAITS - 1)
         if print_of and known.label == FACE and self.portraits:
             mean = np.mean([print_of(portrait) for _, portrait in self.portraits[:wanted]], axis=0)
@@ -119,10 +146,13 @@ def _quality(score: float, width: float, portrait: Frame) -> float:
 
 
 class Sightings:
-    """Gathers what is known of the tracks of a video as its frames pass by. Portraits are kept only of tracks that go on."""
+    """Gathers what is known of the tracks of a video as its frames pass by.
 
-    def __init__(self, print_of: Print | None = None) -> None:
-        self._print_of = print_of
+    Portraits are kept in memory only of tracks that go on, the best of the others in the album, if there is one.
+    """
+
+    def __init__(self, print_of: Print | None = None, album: Album | None = None) -> None:
+        self._print_of, self._album = print_of, album
         self._open: dict[int, _Open] = {}
         self._over: list[Sighting] = []
         self._frame = -1
@@ -145,7 +175,7 @@ class Sightings:
         return sorted(self._over, key=lambda sighting: sighting.track)
 
     def _close(self, tracks: list[int]) -> None:
-        self._over.extend(self._open.pop(track).ended(self._print_of) for track in tracks)
+        self._over.extend(self._open.pop(track).ended(self._print_of, self._album) for track in tracks)
 
 
 def _heads(tracked: TrackedFrame) -> Iterator[tuple[int, int]]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +66,21 @@ class Unseen:
     voice: str | None
 
 
+Together = Mapping[tuple[str, str], float]
+"""By voice and person: frames in which the mouth moved as in speech while this voice alone was heard, less those in which it
+did not, halved."""
+
+
 @dataclass(frozen=True)
 class Speech:
-    """Of each face's track its evidence, in order; and the voices from off screen, in order."""
+    """Of each face's track its evidence, in order; and the voices from off screen, in order.
+
+    `together` is what this video shows of which voice is whose: see `Together`.
+    """
 
     faces: Mapping[int, Sequence[Evidence]]
     unseen: Sequence[Unseen]
+    together: Together = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,13 +97,21 @@ Pairing = Mapping[tuple[str, str], float]
 
 
 def speaking(
-    sightings: Sequence[Sighting], people: Mapping[int, str], turns: Sequence[Turn] | None, scenes: Sequence[Scene]
+    sightings: Sequence[Sighting],
+    people: Mapping[int, str],
+    turns: Sequence[Turn] | None,
+    scenes: Sequence[Scene],
+    elsewhere: Together = MappingProxyType({}),
 ) -> Speech:
-    """Tell who speaks. `people`: who a track is, where that is known; `turns` is None where nobody listened."""
+    """Tell who speaks. `people`: who a track is, where that is known; `turns` is None where nobody listened.
+
+    `elsewhere` is what the project's other videos showed of which voice is whose.
+    """
     faces = [sighting for sighting in sightings if sighting.label == FACE]
     owners = {face.track: people.get(face.track, f"track {face.track}") for face in faces}
     stretches = list(_stretches(faces, turns or (), scenes))
-    pairing = _paired(stretches, owners)
+    together = _together(stretches, owners)
+    pairing = _paired(together, elsewhere)
     found: dict[int, list[Evidence]] = {face.track: [] for face in faces}
     unseen = []
     for stretch in stretches:
@@ -101,7 +119,7 @@ def speaking(
         for track, evidence in told.items():
             found[track].append(evidence)
         unseen += [Unseen(stretch.first, stretch.end, voice) for voice in left]
-    return Speech(found, unseen)
+    return Speech(found, unseen, together)
 
 
 def mouth_speaks(face: Sighting) -> NDArray[np.float64]:
@@ -176,8 +194,8 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _paired(stretches: Sequence[_Stretch], owners: Mapping[int, str]) -> Pairing:
-    """Return how likely each voice is each person's, of those that were in sight while it alone was heard."""
+def _together(stretches: Sequence[_Stretch], owners: Mapping[int, str]) -> Together:
+    """Weigh each voice with each person in sight while it alone was heard."""
     evidence: defaultdict[tuple[str, str], float] = defaultdict(float)
     for stretch in stretches:
         if len(stretch.voices) != 1 or stretch.voices[0] is None:
@@ -185,9 +203,13 @@ def _paired(stretches: Sequence[_Stretch], owners: Mapping[int, str]) -> Pairing
         for track, visual in stretch.visual.items():
             if visual is not None:
                 evidence[stretch.voices[0], owners[track]] += (visual - 0.5) * (stretch.end - stretch.first)
-    return {
-        pair: float(1 / (1 + np.exp(-np.clip(2 * sum_ / _PAIRING_FRAMES, -50, 50)))) for pair, sum_ in evidence.items()
-    }
+    return dict(evidence)
+
+
+def _paired(here: Together, elsewhere: Together) -> Pairing:
+    """Return how likely each voice is each person's, by what was seen in this video and in others."""
+    sums = {pair: here.get(pair, 0.0) + elsewhere.get(pair, 0.0) for pair in {**here, **elsewhere}}
+    return {pair: float(1 / (1 + np.exp(-np.clip(2 * sum_ / _PAIRING_FRAMES, -50, 50)))) for pair, sum_ in sums.items()}
 
 
 def _unheard(stretch: _Stretch) -> tuple[dict[int, Evidence], list[str | None]]:

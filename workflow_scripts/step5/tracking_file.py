@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.step5.blendshapes import JAW_OPEN
 from workflow_scripts.step5.detections import Floats
-from workflow_scripts.step5.face_mesh import BLENDSHAPE_NAMES
 from workflow_scripts.step5.people import Identity
 from workflow_scripts.step5.speaking import Evidence, Speech, Unseen
 from workflow_scripts.step5.tracks import TrackedFrame
@@ -24,15 +24,6 @@ PIXEL_DECIMALS = 2
 POINT_DECIMALS = 1
 SHARE_DECIMALS = 4
 """Decimals of what goes from 0 to 1: finer than any engine's own noise."""
-_JAW_OPEN = BLENDSHAPE_NAMES.index("jawOpen")
-_MOUTH_PREFIXES = ("jaw", "mouth")
-
-
-def kept_blendshapes(profile: str, names: tuple[str, ...]) -> list[int]:
-    """Return the indices, in order, of the blendshapes that a profile (full, mouth or none) keeps of `names`."""
-    if profile == "none":
-        return []
-    return [index for index, name in enumerate(names) if profile == "full" or name.startswith(_MOUTH_PREFIXES)]
 
 
 def line(record: Any) -> str:
@@ -81,7 +72,7 @@ class FrameWriter:
         if (shapes := _known(seen.blendshapes, row)) is not None:
             if self.blendshapes:
                 described["blendshapes"] = _rounded(shapes[list(self.blendshapes)].tolist(), SHARE_DECIMALS)
-            described["speaking"] = {"jaw_open": round(float(shapes[_JAW_OPEN]), SHARE_DECIMALS)}
+            described["speaking"] = {"jaw_open": round(float(shapes[JAW_OPEN]), SHARE_DECIMALS)}
         return described
 
     def _inside(self, box: Floats) -> list[float]:

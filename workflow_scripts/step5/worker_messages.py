@@ -47,10 +47,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Ended:
-    """The job is done: seconds by what they went into, and what a person should know."""
+    """The job is done: seconds by what they went into, what a person should know, and what ffmpeg complained of."""
 
     seconds: Counter[str]
     notes: list[str]
+    damage: list[str]
 
 
 @dataclass(frozen=True)

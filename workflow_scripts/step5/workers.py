@@ -19,6 +19,9 @@ from workflow_scripts.stepkit import ItemError, PrerequisiteMissing
 _SCRIPT = Path(__file__).with_name("detection_worker.py")
 _AHEAD = 2
 """Stretches a worker that may be begun beyond the one that is told: what waits to be told is kept in memory."""
+_MOST_WAITING = 256 << 20
+"""Bytes of what waits to be told. Beyond it only the worker whose frames come next is listened to: the others find their pipes
+full, and wait. So a crowd in every frame, or a long stretch beside a slow one, takes no more memory."""
 _MOST_TRIES = 2
 _REMEDY = "See logs/step5/worker_*.log; lower TRACKING_CPU_WORKERS when memory is short."
 log = logging.getLogger(__name__)
@@ -57,15 +60,18 @@ class _Part:
 class Crew:
     """Up to `most` workers with one setup each. End it as a context manager.
 
-    `seconds` and `notes` are what the workers said of the video at hand.
+    `seconds`, `notes` and `damage` are what the workers said of the video at hand; `waiting` is how many bytes of it wait to be
+    told.
     """
 
     def __init__(self, setups: Sequence[Setup]) -> None:
         self._setups = setups
         self._workers: list[_Worker | None] = [None] * len(setups)
         self._ready: Ready | None = None
+        self.waiting = 0
         self.seconds: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.damage: list[str] = []
 
     def __enter__(self) -> Crew:
         return self
@@ -101,30 +107,37 @@ class Crew:
         at = (f"{place + 1}: {one.done}" for place, one in enumerate(self._workers) if one and one.at is not None)
         return "workers at " + ", ".join(at)
 
-    def look(self, footage: Footage, stretches: Sequence[Stretch]) -> Generator[Detections, None, None]:
-        """Yield what is seen in every frame, in order, while the workers go on with the next stretches.
+    def look(
+        self, footage: Footage, stretches: Sequence[Stretch], workers: int | None = None
+    ) -> Generator[Detections, None, None]:
+        """Yield what is seen in every frame, in order, while the workers, or so many of them, go on with the next stretches.
 
         A worker that dies has its stretch done again by another, once. Raises ItemError for what is wrong with the video,
         `worker_died` for one that kills every worker; PrerequisiteMissing for a model that cannot be used.
         """
-        self.seconds, self.notes = Counter(), []
+        self.seconds, self.notes, self.damage, self.waiting = Counter(), [], [], 0
+        setups = self._setups[: workers or len(self._setups)]
         parts = [_Part(stretch) for stretch in stretches]
         todo = deque(range(len(parts)))
         try:
             for head, part in enumerate(parts):
                 while not (part.is_done and not part.waiting):
                     while part.waiting:
-                        yield part.waiting.popleft()
-                    self._give_out(footage, parts, todo, head)
+                        seen = part.waiting.popleft()
+                        self.waiting -= seen.weight
+                        yield seen
+                    self._give_out(footage, parts, todo, head, setups)
                     if not part.is_done:
-                        self._listen(parts, todo)
+                        self._listen(parts, todo, head)
         finally:
             self._end(place for place, worker in enumerate(self._workers) if worker and worker.at is not None)
 
-    def _give_out(self, footage: Footage, parts: Sequence[_Part], todo: deque[int], head: int) -> None:
+    def _give_out(
+        self, footage: Footage, parts: Sequence[_Part], todo: deque[int], head: int, setups: Sequence[Setup]
+    ) -> None:
         """Give idle workers the next stretches; a worker is started when there is one for it."""
-        for place, setup in enumerate(self._setups):
-            if not todo or todo[0] > head + _AHEAD * len(self._setups):
+        for place, setup in enumerate(setups):
+            if not todo or todo[0] > head + _AHEAD * len(setups):
                 return
             worker = self._workers[place]
             if worker is None:
@@ -138,13 +151,15 @@ class Crew:
                 except OSError:
                     self._lose(place, parts, todo)
 
-    def _listen(self, parts: Sequence[_Part], todo: deque[int]) -> None:
+    def _listen(self, parts: Sequence[_Part], todo: deque[int], head: int) -> None:
         """Wait until a worker says something, and take it in."""
+        is_full = self.waiting > _MOST_WAITING
         busy = {
-            worker.connection: place for place, worker in enumerate(self._workers) if worker and worker.at is not None
-        }
+            worker.connection: place for place, worker in enumerate(self._workers)
+            if worker and worker.at is not None and (worker.at == head or not is_full)
+        }  # fmt: skip
         if not busy:
-            return  # all of them died while they were idle: `look` has others started; to wait for none would never end
+            return  # they died while they were idle: `look` has others started; to wait for none would never end
         for ready in wait(list(busy)):
             assert isinstance(ready, Connection)
             worker = self._workers[busy[ready]]
@@ -157,13 +172,14 @@ class Crew:
                 continue
             if isinstance(said, Found):
                 worker.done += len(said.frames)
-                _take(part, said.frames)
+                self.waiting += _take(part, said.frames)
             elif isinstance(said, Ready):
                 pass  # as the first one said
             elif isinstance(said, Ended):
                 part.is_done, worker.at = True, None
                 self.seconds += said.seconds
                 self.notes += said.notes
+                self.damage += said.damage
             else:
                 worker.at = None if said.kind == "item" else worker.at
                 raise _error(said)
@@ -190,12 +206,13 @@ class Crew:
             self._workers[place] = None
 
 
-def _take(part: _Part, frames: Sequence[Detections]) -> None:
-    """Keep what was seen, but for what was told already by a worker that died."""
+def _take(part: _Part, frames: Sequence[Detections]) -> int:
+    """Keep what was seen, but for what was told already by a worker that died; return how many bytes that is."""
     known = min(part.skip, len(frames))
     part.skip -= known
     part.waiting.extend(frames[known:])
     part.came += len(frames) - known
+    return sum(seen.weight for seen in frames[known:])
 
 
 def _error(said: Refused) -> ItemError | PrerequisiteMissing:

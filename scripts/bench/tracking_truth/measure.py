@@ -40,33 +40,49 @@ SHORT = 3
 _VTEST_SIZE, _VTEST_RATE, _VTEST_FRAMES = (768, 576), 10, 80
 
 
-def main(folder: Path, per_kind: int, vtest: Path | None) -> None:
-    """Measure everything; of the scenes with voices as many as twice `per_kind`."""
+def main(part: str, folder: Path, per_kind: int, vtest: Path | None) -> None:
+    """Measure one part of everything: `scenes` or `voices`; of the scenes with voices as many as twice `per_kind`."""
     with zipfile.ZipFile(SAMPLE) as archive:
-        archive.extractall(folder)
+        archive.extractall(folder / part)
     truth = {Path(clip["file"]).stem: clip for clip in json.loads((SAMPLE.parent / "truth.json").read_text())["clips"]}
-    clips = {stem: folder / clip["file"] for stem, clip in truth.items()}
-    faces, landmarker = _engine("opencv_yunet"), _engine("mediapipe_landmarker")
-    persons = _engine("nanodet") if vtest else None
+    clips = {stem: folder / part / clip["file"] for stem, clip in truth.items()}
+    faces = _engine("opencv_yunet")
     interview = actors.decoded(clips["interview"], 640, 360)
-    walking = actors.decoded(vtest, *_VTEST_SIZE, _VTEST_RATE)[:_VTEST_FRAMES] if vtest else None
+    if part == "scenes":
+        _scenes(folder, per_kind, faces, interview, vtest)
+    else:
+        measured = _voices(per_kind, faces, interview, clips, truth)
+        (folder / "measured.json").write_text(json.dumps(measured))
+
+
+def _scenes(folder: Path, per_kind: int, faces: Engine, interview: actors.Pictures, vtest: Path | None) -> None:
+    """Follow the scenes and vtest.avi, and write what the other trackers and the judge need."""
+    persons = _engine("nanodet") if vtest else None
+    whole = vtest if per_kind > 1 else None  # a quick run has no scenes of persons
+    walking = actors.decoded(whole, *_VTEST_SIZE, _VTEST_RATE)[:_VTEST_FRAMES] if whole else None
     cast = _cast(faces, interview, walking)
     np.savez(folder / "figures.npz", **scoring.packed(cast))
     (folder / "composites").mkdir()
     for scene in composites(*cast, per_kind):
         engine = persons if persons and scene.walks[0].figure.label == "person" else faces
         np.savez(folder / "composites" / f"{scene.name}.npz", **_tracked(engine, scene))
-    if persons and walking is not None and vtest:
+    if persons and vtest:
         np.savez(folder / "vtest.npz", **_labelled(persons, actors.decoded(vtest, *_VTEST_SIZE)))
+
+
+def _voices(
+    per_kind: int, faces: Engine, interview: actors.Pictures, clips: dict[str, Path], truth: dict[str, Any]
+) -> dict[str, Any]:
+    """Tell who speaks, and count the tracks of the demo's clips: of each its first seconds, ten for each of `per_kind`."""
+    landmarker = _engine("mediapipe_landmarker")
     speech = actors.decoded(clips["obama_speech"], 320, 240)
-    measured = {
-        "talks": [
-            _talk_rightness(landmarker, talk) for talk in islice(talks(landmarker, speech, cast[1]), 2 * per_kind)
-        ],
+    made = islice(talks(landmarker, speech, actors.streets(interview)), 2 * per_kind)
+    most = 250 * per_kind
+    return {
+        "talks": [_talk_rightness(landmarker, talk) for talk in made],
         "speaker_clip": _speaker_clip(landmarker, speech, truth["obama_speech"]),
-        "clips": {stem: _tracks_of(landmarker, clip, clips[stem]) for stem, clip in truth.items()},
+        "clips": {stem: _tracks_of(faces, clip, clips[stem], most) for stem, clip in truth.items()},
     }
-    (folder / "measured.json").write_text(json.dumps(measured))
 
 
 def _engine(name: str) -> Engine:
@@ -178,10 +194,11 @@ def _speaker_clip(engine: Engine, pictures: actors.Pictures, truth: dict[str, An
     return {"speaker": len(spoken) / len(heard), "listener": len(wrong) / len(pictures)}
 
 
-def _tracks_of(engine: Engine, clip: dict[str, Any], path: Path) -> dict[str, float]:
-    """Return how many tracks a clip of the demo has, how many are short, and its length in minutes."""
-    pictures = actors.decoded(path, clip["width"], clip["height"])
-    scenes = [Scene(*shot) for shot in pairwise([0, *clip["cuts"], len(pictures)])]
+def _tracks_of(engine: Engine, clip: dict[str, Any], path: Path, most: int) -> dict[str, float]:
+    """Return how many tracks the first frames of a clip of the demo have, how many are short, and the length in minutes."""
+    pictures = actors.decoded(path, clip["width"], clip["height"])[:most]
+    cuts = [cut for cut in clip["cuts"] if cut < len(pictures)]
+    scenes = [Scene(*shot) for shot in pairwise([0, *cuts, len(pictures)])]
     lengths: Counter[int] = Counter()
     for frame in follow(_looked(engine, pictures), scenes):
         lengths.update(track for track in frame.ids if track is not None)
@@ -190,4 +207,4 @@ def _tracks_of(engine: Engine, clip: dict[str, Any], path: Path) -> dict[str, fl
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]) if len(sys.argv) > 4 else None)

@@ -118,6 +118,15 @@ class Workplace:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the script under the command line of the documentation."""
+        process = self.start(*arguments)
+        try:
+            output, said = process.communicate(timeout=200)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, output, said)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the script, for who does not only wait for its end."""
         (self.root / "events").unlink(missing_ok=True)
         (self.root / "videos.json").write_text(json.dumps(self.listed))
         command = [
@@ -128,12 +137,15 @@ class Workplace:
             "PATH": os.environ["PATH"], "DERUSH_ENV_FILE": os.devnull, "MODELS_DIR": str(self.root / "models"),
             "ARCHIVES_DIR": str(self.root), "CACHE_ROOT_DIR": str(self.root), **self.variables,
         }  # fmt: skip
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what the last run said."""
+        return [json.loads(line) for line in (self.root / "events").read_text().splitlines()]
 
     def ended(self) -> dict[str, dict[str, Any]]:
         """Return how each video ended in the last run, by stem."""
-        events = map(json.loads, (self.root / "events").read_text().splitlines())
-        return {Path(event["item"]).stem: event for event in events if event["event"] == "item_done"}
+        return {Path(event["item"]).stem: event for event in self.events() if event["event"] == "item_done"}
 
     def tracking(self, stem: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the header and the frames of a video's raw tracking."""

@@ -39,6 +39,14 @@ class Points106(torch.nn.Module):
         return places + picture.mean() * 0
 
 
+class Recognition(torch.nn.Module):
+    """Tells 512 numbers of a face: how bright the columns of its picture are."""
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        columns = picture.mean((1, 2))
+        return functional.interpolate(columns[:, None], size=512)[:, 0]
+
+
 class OpenSeeFaceDetector(torch.nn.Module):
     """Sees a face, reaching an eighth of the frame, in the middle of what is bright."""
 
@@ -69,11 +77,12 @@ def save(network: torch.nn.Module, side: int, path: Path) -> None:
         torch.onnx.export(network.eval(), (torch.zeros(1, 3, side, side),), str(path), dynamo=False, opset_version=17)
 
 
-def save_yolo(weights: Path, task: str = "detect", likely: float = -2.0) -> None:
+def save_yolo(weights: Path, task: str = "detect", likely: float = -2.0, sure: float = 6.0) -> None:
     """Write the smallest YOLO network, untrained, as ultralytics does; it sees something in every picture.
 
     What it sees means nothing, but differs from place to place, so that its boxes can be told apart. `likely` is the logit
-    around which its scores lie: at -50 it sees nothing at all.
+    around which its scores lie: at -10,000 it sees nothing at all. `sure` is how far they spread around it: from about 1 on
+    most scores are exactly 0 or 1, at 0.02 each is another.
     """
     import_module("workflow_scripts.step5.engines.yolo")  # its switches come before ultralytics
     from ultralytics.cfg import get_cfg
@@ -89,7 +98,7 @@ def save_yolo(weights: Path, task: str = "detect", likely: float = -2.0) -> None
     with torch.no_grad():
         model.train()(functional.interpolate(torch.rand(2, 3, 20, 20), size=(160, 160), mode="bilinear"))
         for head in model.model[-1].cv3:
-            head[-1].weight *= 6
+            head[-1].weight *= sure
             head[-1].bias.fill_(likely)
     for norm in norms:
         norm.momentum = 0.03

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from tests.steps.step5 import networks
 from tests.steps.step5.conftest import model_path
+from workflow_scripts.step5.blendshapes import BLENDSHAPE_NAMES
 from workflow_scripts.step5.choice import Choice
 from workflow_scripts.step5.detections import Detections
 from workflow_scripts.step5.engines import ENGINES, Engine
-from workflow_scripts.step5.face_mesh import BLENDSHAPE_NAMES, BLENDSHAPE_POINTS, FaceSquare
+from workflow_scripts.step5.face_mesh import BLENDSHAPE_POINTS, FaceSquare
 from workflow_scripts.step5.tracks import CONFIDENT, overlaps
 from workflow_scripts.stepkit import PrerequisiteMissing
 
@@ -161,8 +162,10 @@ def test_yolo_sees_what_ultralytics_own_predictor_sees(
     tmp_path: Path, pictures: Pictures, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = tmp_path / "own.pt"
-    networks.save_yolo(weights, task)
-    ours = ENGINES["yolo"].load({"step5_yolo_weights": weights}.__getitem__)
+    networks.save_yolo(weights, task, likely=-6.0, sure=0.02)
+    from workflow_scripts.step5.engines.yolo import Yolo
+
+    ours = Yolo(weights, "cpu", "f32")
     from ultralytics import YOLO
     from ultralytics.utils.nms import TorchNMS
 
@@ -178,17 +181,34 @@ def test_yolo_sees_what_ultralytics_own_predictor_sees(
         (expected,) = theirs.predict(frame, **options)
         seen = ours.detect(frame)
         boxes, scores = expected.boxes.xyxy.numpy(), expected.boxes.conf.numpy()
-        assert len(seen) > 10 and abs(len(seen) - len(boxes)) <= 0.05 * len(boxes)
         same = overlaps(boxes, seen.boxes)
-        # Of boxes that overlap and score alike the last bit of a float decides which one is kept.
-        assert (same.max(axis=1) > 0.98).mean() > 0.6
-        assert (same.max(axis=1) > 0.7).mean() > 0.97
-        matched = np.flatnonzero(same.max(axis=1) > 0.98)
-        assert np.median(np.abs(scores[matched] - seen.scores[same.argmax(axis=1)][matched])) < 1e-3
+        ours_of, found = same.argmax(axis=1), same.max(axis=1) > 0.98
+        # Where a score is 0.1, or an overlap 0.7, to the last bit of a float, one of the two sees a thing more.
+        assert len(boxes) > 10 and found.mean() > 0.97 and len(seen) <= 1.03 * len(boxes)
+        kinds = np.array([expected.names[int(kind)] for kind in expected.boxes.cls])
+        alike = (np.abs(scores - seen.scores[ours_of]) < 1e-3) & (kinds == np.array(seen.labels)[ours_of])
+        assert (found & alike).mean() > 0.95
         if task == "pose":
-            points = expected.keypoints.xy.numpy()[matched]
-            off = np.abs(points - seen.landmarks[same.argmax(axis=1)][matched][..., :2])
-            assert ours.points == 17 and np.median(off) < 0.1
+            off = np.abs(expected.keypoints.xy.numpy() - seen.landmarks[ours_of][..., :2])[found]
+            assert ours.points == 17 and np.quantile(off, 0.99) < 0.5
+
+
+def test_bfloat16_hardly_moves_what_a_trained_network_sees(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine yolo computes in it where the processor can. There are no trained YOLO weights here: YuNet stands in."""
+    from workflow_scripts.step5.engines import openvino_cpu
+
+    full, half = (ENGINES["opencv_yunet"].load(model_path) for _ in range(2))
+    frames = [frame for stem in pictures for frame in pictures[stem][100:200:20]]
+    seen = [full.detect(frame) for frame in frames]
+    compiled = openvino_cpu.compiled
+    monkeypatch.setattr(openvino_cpu, "compiled", lambda model: compiled(model, "bf16"))
+    for frame, expected in zip(frames, seen, strict=True):
+        found = half.detect(frame)
+        assert len(found) == len(expected)
+        if len(expected):
+            assert overlaps(expected.boxes, found.boxes).diagonal().min() > 0.93
+            assert np.abs(expected.scores - found.scores).max() < 0.02
+    assert sum(map(len, seen)) >= 10
 
 
 def test_weights_that_want_to_run_code_are_refused(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,10 @@ from jsonschema import Draft202012Validator
 from tests.steps.step5.conftest import REPOSITORY, model_path
 from workflow_scripts.step5.appearance import with_looks
 from workflow_scripts.step5.engines import opencv_yunet
-from workflow_scripts.step5.face_prints import PRINT, FacePrints
+from workflow_scripts.step5.face_prints import PRINT, ArcFace, SFace, recognition_model
 from workflow_scripts.step5.people import grouped
-from workflow_scripts.step5.people_file import people_file, recognised
-from workflow_scripts.step5.sightings import Sighting
+from workflow_scripts.step5.people_file import people_file, recognised, remember_voices, voices_elsewhere
+from workflow_scripts.step5.sightings import Album, Kept, Sighting
 from workflow_scripts.stepkit import ItemError
 from workflow_scripts.stepkit.projects import Project
 
@@ -40,6 +43,10 @@ def body(track: int, first: int, end: int, colour: int) -> Sighting:
     return Sighting(track, "person", first, end, end - first, colours=np.eye(4, dtype=np.float32)[colour])
 
 
+def kept(picture: bytes) -> Kept:
+    return Album(BytesIO()).put(picture)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "P/docs").mkdir(parents=True)
@@ -59,30 +66,49 @@ def people(project: Project) -> dict[str, Any]:
 
 def test_a_face_is_one_person_across_cuts() -> None:
     """0.6 and 1.1 radians apart: cosines 0.83 and 0.45; track 4 is 1.3 from the nearest, 0.27."""
-    groups = grouped([face(1, 0, 50, 0), face(2, 50, 90, 1), face(3, 90, 120, 0, 0.6), face(4, 120, 150, 0, 1.9)], {})
+    groups = grouped(
+        [face(1, 0, 50, 0), face(2, 50, 90, 1), face(3, 90, 120, 0, 0.6), face(4, 120, 150, 0, 1.9)], {}, SFace.same
+    )
     assert [group.tracks for group in groups] == [(1, 3), (2,), (4,)]
 
 
 def test_two_faces_at_a_time_are_two_people_however_alike() -> None:
-    groups = grouped([face(1, 0, 50, 0), face(2, 49, 90, 0), face(3, 90, 99, 0, 0.1)], {})
+    groups = grouped([face(1, 0, 50, 0), face(2, 49, 90, 0), face(3, 90, 99, 0, 0.1)], {}, SFace.same)
     assert sorted(len(group.tracks) for group in groups) == [1, 2]
 
 
 def test_people_known_apart_stay_apart() -> None:
     known = {"person_1": print_of(0), "person_2": print_of(0, 0.3)}
-    groups = grouped([face(1, 0, 9, 0, 0.05), face(2, 9, 20, 0, 0.25)], known)
+    groups = grouped([face(1, 0, 9, 0, 0.05), face(2, 9, 20, 0, 0.25)], known, SFace.same)
     assert [(group.tracks, group.known) for group in groups] == [((1,), "person_1"), ((2,), "person_2")]
 
 
 def test_thousands_of_short_tracks_are_joined_in_good_time() -> None:
     """A camera that cuts every frame between two people, 1,500 times; the last face is somebody else's."""
     faces = [face(n + 1, n, n + 1, n % 2, 0.001 * (n % 7)) for n in range(1500)]
-    groups = grouped([*faces, face(1501, 1500, 1501, 2)], {"person_8": print_of(1)})
+    groups = grouped([*faces, face(1501, 1500, 1501, 2)], {"person_8": print_of(1)}, SFace.same)
     assert [(len(group.tracks), group.known) for group in groups] == [(750, None), (750, "person_8"), (1, None)]
 
 
+def test_ten_thousand_tracks_take_seconds() -> None:
+    """Forty people at a time, 250 times, each with a print of his own kind: nobody is joined with whom he was seen beside."""
+    random = np.random.default_rng(0)
+    prints = random.normal(size=(40, PRINT)).astype(np.float32)
+    faces = []
+    for scene in range(250):
+        for person in range(40):
+            track, noisy = 40 * scene + person + 1, prints[person] + random.normal(size=PRINT) * 0.3
+            print_ = (noisy / np.linalg.norm(noisy)).astype(np.float32)
+            faces.append(Sighting(track, "face", 10 * scene, 10 * scene + 10, 10, print_))
+    started = time.process_time()
+    groups = grouped(faces, {}, SFace.same)
+    assert time.process_time() - started < 20
+    assert [len(group.tracks) for group in groups] == [250] * 40
+    assert all({(track - 1) % 40 for track in group.tracks} == {place} for place, group in enumerate(groups))
+
+
 def test_persons_without_a_face_are_joined_by_what_they_wear() -> None:
-    groups = grouped([body(1, 0, 50, 0), body(2, 50, 90, 1), body(3, 90, 120, 0)], {})
+    groups = grouped([body(1, 0, 50, 0), body(2, 50, 90, 1), body(3, 90, 120, 0)], {}, SFace.same)
     assert [(group.tracks, group.by) for group in groups] == [((1, 3), "appearance"), ((2,), "appearance")]
 
 
@@ -120,7 +146,7 @@ def test_a_video_tracked_again_says_the_same(project: Project) -> None:
 
 
 def test_who_is_seen_no_more_is_forgotten_unless_named(project: Project) -> None:
-    who(project, "a", face(1, 0, 50, 0, picture=b"a picture", quality=0.5), face(2, 0, 50, 1))
+    who(project, "a", face(1, 0, 50, 0, picture=kept(b"a picture"), quality=0.5), face(2, 0, 50, 1))
     known = json.loads(people_file(project).read_text())
     known["people"]["person_2"]["name"] = "Zoé"
     people_file(project).write_text(json.dumps(known))
@@ -132,11 +158,11 @@ def test_who_is_seen_no_more_is_forgotten_unless_named(project: Project) -> None
 
 def test_the_best_picture_is_kept(project: Project) -> None:
     picture = project.path / "docs/people/person_1.jpg"
-    kept = []
+    pictures = []
     for stem, quality in (("a", 0.5), ("b", 0.4), ("c", 0.6)):
-        who(project, stem, face(1, 0, 50, 0, picture=stem.encode(), quality=quality))
-        kept.append(picture.read_bytes())
-    assert kept == [b"a", b"a", b"c"]
+        who(project, stem, face(1, 0, 50, 0, picture=kept(stem.encode()), quality=quality))
+        pictures.append(picture.read_bytes())
+    assert pictures == [b"a", b"a", b"c"]
     assert people(project)["person_1"]["picture_from"] == "c"
 
 
@@ -176,7 +202,7 @@ def test_two_processes_at_once_lose_nothing(project: Project) -> None:
 
 def test_real_faces_are_told_apart_and_known_again(pictures: dict[str, Any]) -> None:
     """In the interview the same woman is in 130 and 400, the same man in 170 and 500; in obama_speech he is on the right."""
-    engine, prints = opencv_yunet.load(model_path), FacePrints(model_path("sface"))
+    engine, prints = opencv_yunet.load(model_path), SFace(model_path("sface"))
 
     def seen(stem: str, frame: int) -> list[Any]:
         picture = pictures[stem][frame]
@@ -191,3 +217,54 @@ def test_real_faces_are_told_apart_and_known_again(pictures: dict[str, Any]) -> 
     different = [woman @ man, woman @ listener, man @ listener, listener @ speaker]
     assert min(same) > 0.5
     assert max(different) < 0.35
+
+
+def test_what_a_video_shows_of_voices_is_there_for_the_others(project: Project) -> None:
+    """Of people who are known by the face; a video that is tracked again says it anew."""
+    for stem in ("a", "b"):
+        who(project, stem, face(1, 0, 50, 0), body(2, 0, 50, 1))
+    remember_voices(project, "a", {("SPEAKER_00", "person_1"): 40.0, ("SPEAKER_00", "person_2"): 9.0})
+    remember_voices(project, "b", {("SPEAKER_00", "person_1"): -15.0, ("SPEAKER_00", "track 7"): 9.0})
+    assert people(project)["person_1"]["videos"]["a"]["voices"] == {"SPEAKER_00": 40.0}
+    assert voices_elsewhere(project, "a") == {("SPEAKER_00", "person_1"): -15.0}
+    assert voices_elsewhere(project, "c") == {("SPEAKER_00", "person_1"): 25.0}
+    who(project, "a", face(1, 0, 50, 0))
+    assert voices_elsewhere(project, "c") == {("SPEAKER_00", "person_1"): -15.0}
+
+
+def test_prints_of_two_kinds_are_never_compared(project: Project) -> None:
+    who(project, "a", face(1, 0, 50, 0))
+    other = Sighting(1, "face", 0, 50, 50, np.eye(512, dtype=np.float32)[0])
+    known = recognised(project, "b", [other], project.internal, "arcface 12", 0.4)
+    assert known[1].person == "person_2"
+    assert people(project)["person_2"]["videos"]["b"]["print"] == "arcface 12"
+    assert who(project, "c", face(1, 0, 50, 0)) == {1: "person_1"}
+    assert recognised(project, "d", [other], project.internal, "arcface 12", 0.4)[1].person == "person_2"
+
+
+def test_people_of_older_files_are_known(project: Project) -> None:
+    who(project, "a", face(1, 0, 50, 0))
+    known = json.loads(people_file(project).read_text())
+    for name in ("print", "voices"):
+        del known["people"]["person_1"]["videos"]["a"][name]
+    people_file(project).write_text(json.dumps(known))
+    assert who(project, "b", face(1, 0, 50, 0)) == {1: "person_1"}
+
+
+def test_insightface_s_own_model_makes_the_prints(own_models: dict[str, Path], tmp_path: Path) -> None:
+    """A network of the form of its recognition models, which tells a picture's left half from its right."""
+    from tests.steps.step5 import networks
+
+    folder = tmp_path / "pack"
+    shutil.copytree(own_models["step5_insightface_models"], folder)
+    assert recognition_model(folder) is None
+    networks.save(networks.Recognition(), 112, folder / "w600k_r50.onnx")
+    model = recognition_model(folder)
+    assert model == folder / "w600k_r50.onnx"
+    prints = ArcFace(model)
+    assert prints.kind.startswith("arcface ")
+    left, right = np.zeros((112, 112, 3), np.uint8), np.zeros((112, 112, 3), np.uint8)
+    left[:, :56], right[:, 56:] = 255, 255
+    made = [prints.of(portrait) for portrait in (left, right, left)]
+    assert all(np.linalg.norm(one) == pytest.approx(1) for one in made) and made[0].shape == (512,)
+    assert made[0] @ made[2] == pytest.approx(1) and made[0] @ made[1] < 0

@@ -109,6 +109,25 @@ def test_by_default_little_is_told(workplace: Workplace, clips: dict[str, Path])
     }  # fmt: skip
 
 
+def test_blendshapes_of_ones_own_choice(workplace: Workplace, tmp_path: Path, clips: dict[str, Path]) -> None:
+    face = tmp_path / "face.mp4"
+    ffmpeg("-i", str(clips["obama_speech"]), "-frames:v", "12", str(face))
+    workplace.add(face, "face", 12, (320, 240))
+    written = {}
+    for profile in ("full", "custom"):
+        named = {"STEP5_BLENDSHAPES_CUSTOM": "mouthClose, jawOpen"} if profile == "custom" else {}
+        workplace.variables = {"STEP5_BLENDSHAPES_PROFILE": profile, **named}
+        assert workplace.run("--tracking-engine", "mediapipe_landmarker").returncode == 0
+        assert workplace.ended()["face"]["status"] == "done", "another profile is another result"
+        written[profile] = workplace.tracking("face")
+    assert written["custom"][0]["blendshapes"] == ["jawOpen", "mouthClose"]
+    places = [written["full"][0]["blendshapes"].index(name) for name in ("jawOpen", "mouthClose")]
+    for own, all_ in zip(written["custom"][1], written["full"][1], strict=True):
+        expected = [[one["blendshapes"][place] for place in places] for one in all_["objects"]]
+        assert [one["blendshapes"] for one in own["objects"]] == expected
+    assert any(frame["objects"] for frame in written["custom"][1])
+
+
 def drawn(path: Path, size: str, frames: int) -> Path:
     """Make a drawn video without faces."""
     ffmpeg("-f", "lavfi", "-i", f"testsrc2=s={size}:r=25", "-frames:v", str(frames), "-pix_fmt", "yuv444p", str(path))
@@ -166,6 +185,13 @@ REFUSED: dict[str, tuple[dict[str, str], list[str], int, tuple[str, ...]]] = {
     "cuda although disabled": ({"TRACKING_DISABLE_GPU": "1"}, ["--device", "cuda"], 2, ("TRACKING_DISABLE_GPU", "cuda")),
     "cuda for an engine of the CPU": (
         {}, ["--device", "cuda", "--tracking-engine", "opencv_yunet"], 2, ("opencv_yunet", "cuda"),
+    ),
+    "an unknown blendshape": (
+        {"STEP5_BLENDSHAPES_PROFILE": "custom", "STEP5_BLENDSHAPES_CUSTOM": "jawOpen,jawBroken"}, [], 2,
+        ("STEP5_BLENDSHAPES_CUSTOM", "jawBroken", "mouthClose"),
+    ),
+    "a profile of one's own without blendshapes": (
+        {"STEP5_BLENDSHAPES_PROFILE": "custom"}, [], 2, ("STEP5_BLENDSHAPES_PROFILE", "STEP5_BLENDSHAPES_CUSTOM"),
     ),
     "an unknown engine": ({}, ["--tracking-engine", "magic"], 2, ("magic", "opencv_yunet")),
     "an unknown engine in the settings": ({"STEP5_TRACKING_ENGINE": "magic"}, [], 2, ("magic",)),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from workflow_scripts.step5.blendshapes import BLENDSHAPE_NAMES
 from workflow_scripts.step5.detections import BLENDSHAPES, Detections, Looks
-from workflow_scripts.step5.face_mesh import BLENDSHAPE_NAMES
-from workflow_scripts.step5.sightings import Sighting, Sightings
+from workflow_scripts.step5.sightings import Album, Sighting, Sightings
 from workflow_scripts.step5.tracks import LONGEST_GAP, TrackedFrame
 
 JAW_OPEN = BLENDSHAPE_NAMES.index("jawOpen")
@@ -33,7 +34,7 @@ FACE = (1, "face", (0, 0, 112, 112))
 
 
 def gathered(*frames: TrackedFrame, print_of: Any = None) -> list[Sighting]:
-    sightings = Sightings(print_of)
+    sightings = Sightings(print_of, Album(BytesIO()))
     for one in frames:
         sightings.take(one)
     return sightings.ended()
@@ -41,7 +42,7 @@ def gathered(*frames: TrackedFrame, print_of: Any = None) -> list[Sighting]:
 
 def decoded(seen: Sighting) -> Any:
     assert seen.picture is not None
-    return cv2.imdecode(np.frombuffer(seen.picture, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.imdecode(np.frombuffer(seen.picture.read(), np.uint8), cv2.IMREAD_COLOR)
 
 
 def test_a_track_is_known_frame_by_frame() -> None:
@@ -96,6 +97,18 @@ def test_portraits_of_what_is_over_are_let_go() -> None:
     assert not closed
     sightings.take(frame())
     assert len(closed) == 1
+
+
+def test_pictures_of_what_is_over_stand_in_a_file() -> None:
+    stream = BytesIO()
+    sightings = Sightings(album=Album(stream))
+    colours = [40, 120, 200]
+    for track, colour in enumerate(colours, 1):
+        sightings.take(frame((track, "face", (0, 0, 50, 50)), portrait=np.full((112, 112, 3), colour, np.uint8)))
+        for _ in range(LONGEST_GAP + 1):
+            sightings.take(frame())
+    assert len(stream.getvalue()) > 0
+    assert [round(decoded(seen).mean()) for seen in reversed(sightings.ended())] == colours[::-1]
 
 
 def test_a_face_belongs_to_the_smallest_person_around_it() -> None:

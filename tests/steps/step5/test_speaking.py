@@ -56,6 +56,27 @@ def test_a_mouth_that_moves_in_silence_does_not_speak() -> None:
     assert {one.audio for one in speech.faces[1]} == {0.0}
 
 
+def test_whose_voice_it_is_may_be_known_from_other_videos() -> None:
+    """Both mouths move a little more than not: which of the two is heard, other videos of the project have shown."""
+    faces = [face(1, 0, (200, 0.085)), face(2, 0, (200, 0.085))]
+    turns = [Turn(50, 150, "A")]
+    for owner in (1, 2):
+        elsewhere = {("A", PEOPLE[owner]): 200.0, ("A", PEOPLE[3 - owner]): -200.0, ("B", "person_9"): 200.0}
+        speech = speaking(faces, PEOPLE, turns, SCENE, elsewhere)
+        assert frames_of(speech, owner) == set(range(50, 150)), owner
+        assert not frames_of(speech, 3 - owner)
+        assert speech.faces[owner][1].pairing == pytest.approx(1, abs=0.01)
+
+
+def test_a_video_says_itself_what_it_shows_of_voices() -> None:
+    faces = [face(1, 0, (200, SPEAKS)), face(2, 0, (200, RESTS))]
+    together = speaking(faces, PEOPLE, [Turn(50, 150, "A")], SCENE, {("A", "person_1"): 1000.0}).together
+    assert set(together) == {("A", "person_1"), ("A", "person_2")}
+    assert together["A", "person_1"] == pytest.approx(50, abs=2) and together["A", "person_2"] == pytest.approx(
+        -50, abs=2
+    )
+
+
 def test_a_voice_without_a_mouth_is_off_screen() -> None:
     speech = speaking([face(1, 0, (200, RESTS))], PEOPLE, [Turn(0, 100, "A")], SCENE)
     assert frames_of(speech, 1) == set()

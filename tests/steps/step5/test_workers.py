@@ -11,8 +11,10 @@ import psutil
 import pytest
 
 from config.settings import read_settings
-from tests.steps.step5.conftest import Workplace, ffmpeg, model_path
-from workflow_scripts.step5.choice import Choice, worker_count
+from tests.steps.step5.conftest import MODELS, Workplace, ffmpeg, model_path
+from workflow_scripts.step5 import choice as choice_module
+from workflow_scripts.step5 import workers as workers_module
+from workflow_scripts.step5.choice import Choice, worker_count, workers_for
 from workflow_scripts.step5.detecting import LONGEST, SHORTEST, Detector, Footage, Stretch, stretches
 from workflow_scripts.step5.detections import Detections, Frame
 from workflow_scripts.step5.engines import ENGINES, OneByOne, OutOfMemory
@@ -90,6 +92,24 @@ def test_workers_by_default_are_as_many_as_cores_and_memory_allow() -> None:
     assert worker_count(read_settings({"TRACKING_CPU_WORKERS": "7"})) == 7
 
 
+def test_a_video_that_has_a_share_of_the_cores_has_as_many_workers() -> None:
+    free, set_ = read_settings({}), read_settings({"TRACKING_CPU_WORKERS": "7"})
+    assert [workers_for(free, share, 8) for share in (None, 1, 3, 20)] == [8, 1, 3, 8]
+    assert workers_for(set_, 2, 7) == 7, "who sets a number has it"
+
+
+@pytest.mark.parametrize(
+    ("variables", "device"), [({"STEP5_ENABLE_GPU": "1", "STEP5_GPU_ENGINES": "nanodet"}, "auto"), ({}, "cuda")]
+)
+def test_the_engine_for_objects_goes_to_the_gpu_like_others(
+    variables: dict[str, str], device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice_module, "gpus", lambda: 1)
+    settings = read_settings({"STEP5_OBJECT_FALLBACK": "1", "MODELS_DIR": str(MODELS), **variables})
+    chosen = choice_module.choose("opencv_yunet", settings, device)
+    assert chosen.fallback is ENGINES["nanodet"] and chosen.on_gpu == {"nanodet"}
+
+
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[Crew]:
     choice = Choice((ENGINES["opencv_yunet"],))
@@ -127,6 +147,32 @@ def test_a_worker_that_is_killed_has_its_stretch_done_again(crew: Crew, footage:
     assert len(crew.notes) == 2 and "done again" in crew.notes[0]
 
 
+def test_what_waits_to_be_told_is_bounded(
+    crew: Crew, footage: Footage, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second half is done long before the first is told: it waits in its worker, however slowly frames are taken."""
+    parts = stretches(media.index_frames(binary, footage.path), 2)
+    unbounded, most = [], 0
+    for seen in crew.look(footage, parts):
+        unbounded.append(told(seen))
+        most = max(most, crew.waiting)
+    weight = sum(seen.weight for seen in crew.look(footage, [Stretch(0, 750)], 1)) / 750
+    monkeypatch.setattr(workers_module, "_MOST_WAITING", int(50 * weight))
+    bounded, largest = [], 0
+    for seen in crew.look(footage, parts):
+        bounded.append(told(seen))
+        largest = max(largest, crew.waiting)
+    assert bounded == unbounded
+    assert largest < 80 * weight < most
+    assert crew.waiting == 0
+
+
+def test_fewer_workers_may_be_asked_for(crew: Crew, footage: Footage, binary: Path) -> None:
+    parts = stretches(media.index_frames(binary, footage.path), 2)
+    assert sum(1 for _ in crew.look(footage, parts, 1)) == 750
+    assert len(workers()) == 1
+
+
 def test_a_stretch_that_kills_every_worker_fails(crew: Crew, footage: Footage) -> None:
     with pytest.raises(ItemError, match="Two workers died at frames 1 to 750") as failure:
         for number, _ in enumerate(crew.look(footage, [Stretch(0, 750)])):
@@ -136,15 +182,6 @@ def test_a_stretch_that_kills_every_worker_fails(crew: Crew, footage: Footage) -
     assert failure.value.code == "worker_died" and "TRACKING_CPU_WORKERS" in failure.value.remedy
     assert not workers()
     assert sum(1 for _ in crew.look(footage, [Stretch(0, 750)])) == 750, "the next video has new ones"
-
-
-def test_workers_end_with_their_manager(crew: Crew, footage: Footage) -> None:
-    looking = crew.look(footage, [Stretch(0, 750)])
-    next(looking)
-    (worker,) = workers()
-    looking.close()
-    psutil.wait_procs([worker], timeout=10)
-    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_model_that_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -208,14 +245,14 @@ def test_torchs_own_word_for_no_room_is_understood(
     import torch
 
     engine = ENGINES["yolo"].load(own_models.__getitem__)
-    answers = engine._answers
+    answers = engine._asked_cpu
 
     def crowded(pictures: object) -> object:
         if len(pictures) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return answers(pictures)
 
-    monkeypatch.setattr(engine, "_answers", crowded)
+    monkeypatch.setattr(engine, "_asked_cpu", crowded)
     detector = Detector(engine, batch=8)
     frames = [np.full((120, 160, 3), 100, np.uint8)] * 8
     assert len(detector.detect(frames)) == 8

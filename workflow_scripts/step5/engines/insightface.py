@@ -18,7 +18,7 @@ from workflow_scripts.step5.engines.onnx_session import Session
 from workflow_scripts.step5.tracks import DOUBTFUL
 from workflow_scripts.stepkit import PrerequisiteMissing
 
-_REMEDY = "Set STEP5_INSIGHTFACE_MODELS to a folder with an SCRFD model, such as det_10g.onnx of the pack buffalo_l."
+REMEDY = "Set STEP5_INSIGHTFACE_MODELS to a folder with an SCRFD model, such as det_10g.onnx of the pack buffalo_l."
 _SIDE = 640
 """Of the square that an SCRFD without a size of its own is given; InsightFace's default."""
 _LAYOUTS = {6: ((8, 16, 32), 2), 9: ((8, 16, 32), 2), 10: ((8, 16, 32, 64, 128), 1), 15: ((8, 16, 32, 64, 128), 1)}
@@ -102,9 +102,9 @@ def _points(landmarker: Session, frame: Frame, box: Floats) -> NDArray[np.float6
 def load(model_path: ModelPath, device: str = "cpu") -> InsightFace:
     """Load the engine. Raises PrerequisiteMissing when the folder has no SCRFD."""
     folder = model_path("step5_insightface_models")
-    sessions = [Session(path, device, _REMEDY) for path in sorted(folder.glob("*.onnx"))]
+    sessions = [Session(path, device, REMEDY) for path in sorted(folder.glob("*.onnx"))]
     detector = next((session for session in sessions if len(session.outputs) in _LAYOUTS), None)
     if detector is None:
-        raise PrerequisiteMissing("model_missing", f"No SCRFD model among the .onnx files of {folder}.", _REMEDY)
+        raise PrerequisiteMissing("model_missing", f"No SCRFD model among the .onnx files of {folder}.", REMEDY)
     landmarker = next((one for one in sessions if list(one.outputs[0][1])[-1:] == [2 * _POINTS]), None)
     return InsightFace(detector, landmarker)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from workflow_scripts.step5.blendshapes import BLENDSHAPE_NAMES
 from workflow_scripts.step5.detections import BLENDSHAPES, Detections, Floats, Frame
 from workflow_scripts.step5.engines import ModelPath, OneByOne
 from workflow_scripts.step5.engines.opencv_yunet import YuNet
-from workflow_scripts.step5.face_mesh import BLENDSHAPE_NAMES, BLENDSHAPE_POINTS, FaceSquare
+from workflow_scripts.step5.face_mesh import BLENDSHAPE_POINTS, FaceSquare
 from workflow_scripts.stepkit import PrerequisiteMissing
 
 POINTS = 478

@@ -1,4 +1,4 @@
-"""Networks in OpenVINO on one thread of the CPU, in 32-bit floats: the same numbers on every machine and in every worker."""
+"""Networks in OpenVINO on one thread of the CPU: the same numbers in every worker and, in 32-bit floats, on every machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflow_scripts.stepkit import PrerequisiteMissing
 Network = Callable[[NDArray[np.generic]], dict[str, Floats]]
 """Answers an array with the outputs by name."""
 _PLAIN = {
-    "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32",
+    "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1,
     "ENABLE_CPU_PINNING": False,  # it would pin the thread of every worker to the same core
 }  # fmt: skip
 
@@ -40,10 +40,17 @@ def picture_network(model: ov.Model, height: int, width: int) -> Network:
     return lambda picture: ask(picture[None])
 
 
-def compiled(model: ov.Model) -> Network:
-    """Compile a network of one input. What it answers is valid until it is asked again."""
+def quickest_precision() -> str:
+    """Return bf16 where the processor computes in it by itself, twice as fast as in f32; else f32."""
+    return "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
+def compiled(model: ov.Model, precision: str = "f32") -> Network:
+    """Compile a network of one input, to compute in f32 or bf16. What it answers is valid until it is asked again."""
     names = [output.any_name if output.names else str(place) for place, output in enumerate(model.outputs)]
-    request = ov.Core().compile_model(model, "CPU", _PLAIN).create_infer_request()
+    request = (
+        ov.Core().compile_model(model, "CPU", {**_PLAIN, "INFERENCE_PRECISION_HINT": precision}).create_infer_request()
+    )
 
     def ask(values: NDArray[np.generic]) -> dict[str, Floats]:
         answers = request.infer({0: values}, share_inputs=True, share_outputs=True)

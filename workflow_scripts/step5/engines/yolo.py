@@ -1,8 +1,9 @@
 """Any detection, pose or segmentation network of ultralytics (AGPL-3.0), from a weights file that a person gives.
 
-On the CPU it runs in OpenVINO, which is nearly twice as fast as torch there (docs/performance.md); on a GPU in torch, in
-16-bit floats, many frames at once. What stands before and behind the network is ultralytics' own: `yolo predict` finds the
-same boxes. Weights are loaded as data: a file that wants to run code is refused.
+On the CPU it runs in OpenVINO, in bfloat16 where the processor has instructions for that, else in 32-bit floats: twice as
+fast as torch there (docs/performance.md); on a GPU in torch, in 16-bit floats, many frames at once. Pictures are put to the
+network as ultralytics puts them, and of boxes on one thing the best is kept by the same rule: `yolo predict` finds the same.
+Weights are loaded as data: a file that wants to run code is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,23 @@ os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
 import numpy as np
 import openvino as ov
 import torch
+from numpy.typing import NDArray
 from ultralytics.data.augment import LetterBox
 from ultralytics.nn.tasks import load_checkpoint, torch_safe_load
-from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes, scale_coords
 
-from workflow_scripts.step5.detections import Detections, Frame
+from workflow_scripts.step5.detections import Detections, Floats, Frame
 from workflow_scripts.step5.engines import ModelPath, OutOfMemory
-from workflow_scripts.step5.engines.openvino_cpu import compiled
+from workflow_scripts.step5.engines.boxes import best_of
+from workflow_scripts.step5.engines.openvino_cpu import Network, compiled, quickest_precision
 from workflow_scripts.stepkit import PrerequisiteMissing
 
 SIDE = 640
 _LEAST_SCORE = 0.1
 _COMMON = 0.7
 """Overlap from which two boxes are one thing: as `yolo track` has them, scores from where ByteTrack's second band begins."""
+_MOST = 300
+"""Things a frame: ultralytics' own limit."""
 _GPU_BATCH = 16
 _SIZES = 4
 _TASKS = ("detect", "pose", "segment")
@@ -50,14 +54,16 @@ class Yolo:
     blendshape_names: tuple[str, ...] = ()
     side = SIDE
 
-    def __init__(self, weights: Path, device: str) -> None:
+    def __init__(self, weights: Path, device: str, precision: str | None = None) -> None:
+        """Load weights; `precision` on the CPU is f32 or bf16, by default the quickest that the processor has."""
         torch.set_num_threads(1)
+        self._precision = precision or quickest_precision()
         model = _loaded(weights)
         self._names: dict[int, str] = model.names
         self._is_pose = model.task == "pose"
         self._end_to_end = bool(getattr(model, "end2end", False))
         self.points = int(model.model[-1].kpt_shape[0]) if self._is_pose else 0
-        self._stride = int(max(model.stride))
+        self._boxed = LetterBox((SIDE, SIDE), auto=True, stride=int(max(model.stride)))
         self._model = _First(model)
         self._on = lru_cache(_SIZES)(self._compiled)
         self.device, self.batch = device, 1
@@ -73,18 +79,17 @@ class Yolo:
         """Return the things of each frame. Raises OutOfMemory when the GPU has no room for so many."""
         if not frames:
             return []
-        boxed = LetterBox((SIDE, SIDE), auto=True, stride=self._stride)
-        pictures = np.stack([np.asarray(boxed(image=frame)) for frame in frames])[..., ::-1].transpose(0, 3, 1, 2)
+        pictures = np.stack([np.asarray(self._boxed(image=frame)) for frame in frames])
         try:
             with torch.inference_mode():
-                answers = self._answers(np.ascontiguousarray(pictures))
-                kept = non_max_suppression(
-                    answers, _LEAST_SCORE, _COMMON, nc=len(self._names), end2end=self._end_to_end
-                )
+                answers = self._asked_cpu(pictures) if self.device == "cpu" else self._asked_gpu(pictures)
+                return [
+                    self._told(answer, pictures.shape[1:3], frame)
+                    for answer, frame in zip(answers, frames, strict=True)
+                ]
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory(str(error)) from error
-        return [self._told(rows, pictures.shape[2:], frame) for rows, frame in zip(kept, frames, strict=True)]
 
     def to_cpu(self) -> bool:
         """Go on without the GPU."""
@@ -93,16 +98,23 @@ class Yolo:
         self.device, self.batch = "cpu", 1
         return was_on_gpu
 
-    def _answers(self, pictures: np.typing.NDArray[np.uint8]) -> torch.Tensor:
-        """Return the network's raw answer to pictures (n, 3, height, width), red, green, blue."""
-        if self.device == "cpu":
-            ask = self._on(*pictures.shape[2:])
-            return torch.cat([ask(picture[None]) for picture in pictures])
-        answer: torch.Tensor = self._model(torch.from_numpy(pictures).to(self.device).half() / 255)
-        return answer.float()
+    def _asked_cpu(self, pictures: NDArray[np.uint8]) -> Iterator[Floats]:
+        """Yield the network's raw answer to each of pictures (n, height, width, 3), blue, green, red; valid until the next."""
+        ask = self._on(*pictures.shape[1:3])
+        for picture in pictures:
+            yield next(iter(ask(picture[None]).values()))[0]
 
-    def _compiled(self, height: int, width: int) -> Callable[[np.typing.NDArray[np.uint8]], torch.Tensor]:
-        """Return the network in OpenVINO for pictures of one size."""
+    def _asked_gpu(self, pictures: NDArray[np.uint8]) -> Iterator[Floats]:
+        """Yield the same of pictures that are asked about together; what scores too little is left on the GPU."""
+        put = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).flip(1)
+        answers: torch.Tensor = self._model(put.half() / 255)
+        for answer in answers:
+            if not self._end_to_end:
+                answer = answer[:, answer[4 : 4 + len(self._names)].amax(0) > _LEAST_SCORE]  # noqa: PLW2901
+            yield answer.float().cpu().numpy()
+
+    def _compiled(self, height: int, width: int) -> Network:
+        """Return the network in OpenVINO for pictures (1, height, width, 3), blue, green, red, of one size."""
         example = torch.zeros(1, 3, height, width)
         with torch.inference_mode():
             self._model(
@@ -114,27 +126,43 @@ class Yolo:
             )  # OpenVINO traces, which torch would do otherwise by now
             model = ov.convert_model(self._model, example_input=example, input=example.shape)
         steps = ov.preprocess.PrePostProcessor(model)
-        steps.input().tensor().set_element_type(ov.Type.u8)
-        steps.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
-        ask = compiled(steps.build())
-        return lambda picture: torch.from_numpy(next(iter(ask(picture).values())).copy())
+        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+        steps.input().model().set_layout(ov.Layout("NCHW"))
+        steps.input().preprocess().convert_element_type(ov.Type.f32).reverse_channels().scale(255.0)
+        return compiled(steps.build(), self._precision)
 
-    def _told(self, rows: torch.Tensor, shape: tuple[int, ...], frame: Frame) -> Detections:
-        """Make the record of kept rows (n, 6 and more): left, top, right, bottom, score, kind, and a pose's points."""
-        rows = rows.cpu().float()
-        boxes = np.asarray(scale_boxes((shape[0], shape[1]), rows[:, :4].clone(), frame.shape))
-        sound = np.flatnonzero(np.isfinite(boxes).all(axis=1) & (boxes[:, :2] < boxes[:, 2:]).all(axis=1))
-        order = sound[np.lexsort((boxes[sound, 1], boxes[sound, 0]))]
-        labels = tuple(self._names[int(kind)] for kind in rows[order.tolist(), 5])
-        scores = np.clip(rows[order.tolist(), 4].numpy(), 0, 1)
-        points = self._points(rows[order.tolist(), 6:], shape, frame) if self._is_pose else None
-        return Detections(boxes[order].astype(np.float32), scores.astype(np.float32), labels, self.name, points)
+    def _told(self, answer: Floats, shape: tuple[int, ...], frame: Frame) -> Detections:
+        """Make the record of what a network answers about a picture of this height and width."""
+        boxes, scores, kinds, more = self._kept(answer)
+        places = np.asarray(scale_boxes((shape[0], shape[1]), boxes, frame.shape))
+        sound = np.flatnonzero(np.isfinite(places).all(axis=1) & (places[:, :2] < places[:, 2:]).all(axis=1))
+        order = sound[np.lexsort((places[sound, 1], places[sound, 0]))]
+        points = None
+        if self._is_pose:
+            found = more[order].reshape(len(order), self.points, -1)[..., :2]
+            scaled = np.asarray(scale_coords(shape, found.copy(), frame.shape))
+            points = np.concatenate([scaled, np.zeros((*scaled.shape[:2], 1))], axis=2).astype(np.float32)
+        labels = tuple(self._names[int(kind)] for kind in kinds[order])
+        told = np.clip(scores[order], 0, 1).astype(np.float32)
+        return Detections(places[order].astype(np.float32), told, labels, self.name, points)
 
-    def _points(self, values: torch.Tensor, shape: tuple[int, ...], frame: Frame) -> np.typing.NDArray[np.float32]:
-        """Return the points (n, points, 3) in pixels of the frame."""
-        places = values.reshape(len(values), self.points, -1)[..., :2].clone()
-        scaled = np.asarray(scale_coords(shape, places, frame.shape))
-        return np.concatenate([scaled, np.zeros((*scaled.shape[:2], 1))], axis=2).astype(np.float32)
+    def _kept(self, answer: Floats) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
+        """Return boxes (n, 4) left, top, right, bottom, scores, kinds and what else is told of the things of a raw answer.
+
+        That is (4 and kinds and more, cells), places being middles and sizes; or, from a network that chooses by itself, (cells, 6
+        and more): left, top, right, bottom, score, kind.
+        """
+        if self._end_to_end:
+            rows = answer[answer[:, 4] > _LEAST_SCORE][:_MOST]
+            return rows[:, :4].copy(), rows[:, 4], rows[:, 5].astype(np.int64), rows[:, 6:]
+        last = 4 + len(self._names)
+        columns = np.flatnonzero(answer[4:last].max(axis=0) > _LEAST_SCORE)
+        rows = answer[:, columns].T
+        kinds, scores = rows[:, 4:last].argmax(axis=1), rows[:, 4:last].max(axis=1)
+        boxes = np.concatenate([rows[:, :2] - rows[:, 2:4] / 2, rows[:, :2] + rows[:, 2:4] / 2], axis=1)
+        kept = best_of(boxes, scores, kinds, _LEAST_SCORE, _COMMON)
+        kept = kept[np.lexsort((kept, -scores[kept]))[:_MOST]]
+        return boxes[kept], scores[kept], kinds[kept], rows[kept, last:]
 
 
 class _First(torch.nn.Module):
