@@ -20,12 +20,22 @@ _DELIVERY = f"{RECORDS}/delivery.json"
 
 
 @dataclass(frozen=True)
+class Incomplete:
+    """A video of a delivery that lacks something, or is not in it at all for that; `missing` names files and their steps."""
+
+    video: str
+    is_delivered: bool
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Delivery:
     """A project's copy below OUTPUT_DIR: the paths of its files relative to `folder`, and when it was written last."""
 
     folder: Path
     files: tuple[str, ...]
     changed_at: str
+    incomplete: tuple[Incomplete, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,16 @@ def _missing(name: str) -> ServiceError:
 def _delivery(folder: Path) -> Delivery | None:
     try:
         changed = (folder / _DELIVERY).stat().st_mtime
-        files = read_document(folder, _DELIVERY)["files"]
-        names = tuple(sorted(made["name"] for made in files.values() if is_below(made["name"])))
+        known = read_document(folder, _DELIVERY)
+        names = tuple(sorted(made["name"] for made in known["files"].values() if is_below(made["name"])))
+        incomplete = tuple(
+            Incomplete(str(mark["video"]), mark["delivered"] is True, tuple(map(str, mark["missing"])))
+            for mark in known.get("incomplete", [])
+        )
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return None
-    return Delivery(folder, names, datetime.fromtimestamp(changed, timezone.utc).isoformat(timespec="seconds"))
+    written = datetime.fromtimestamp(changed, timezone.utc).isoformat(timespec="seconds")
+    return Delivery(folder, names, written, incomplete)
 
 
 def _archives(root: Path, name: str) -> tuple[ArchivedVideo, ...]:

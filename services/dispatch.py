@@ -166,7 +166,7 @@ class Dispatch:
         self._pools.take(amounts)
         self.at_work[worker] = Work(task, amounts, now, now)
         cores = share_of_cores(task.item.size, self._flow.waiting_bytes(stage_id), self.crew.count(stage_id))
-        worker.give(task.item, force=task.force, cores=cores)
+        worker.give(task.item, force=task.force, cores=cores, accepted=task.accepted)
 
     def _started(self, worker: Worker) -> Worker:
         self._progress.worker_started(worker)

@@ -68,6 +68,12 @@ class Task:
         return f"{self.stage.label} {'was cancelled' if self.outcome.status == 'cancelled' else 'failed'}"
 
     @property
+    def accepted(self) -> list[str]:
+        """The paths of earlier items that a person took as they are, failed."""
+        ended = (earlier for earlier in self.after if earlier.outcome and earlier.outcome.status == "accepted")
+        return sorted({earlier.item.path for earlier in ended})
+
+    @property
     def is_whole(self) -> bool:
         """Whether it is about a project as a whole."""
         return self.item.kind == "project"

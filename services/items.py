@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,16 @@ class WorkItem:
     project: str | None = None
     size: int = 0
 
-    def line(self, *, force: bool = False, cores: int | None = None) -> bytes:
+    def line(self, *, force: bool = False, cores: int | None = None, accepted: Sequence[str] = ()) -> bytes:
         """Return the item as the line a worker reads.
 
         `force`: do it again even where it is up to date. `cores`: how many to use; None leaves that to the step.
+        `accepted`: paths that an earlier step failed on and that a person took as they are.
         """
-        entry = {"kind": self.kind, "path": self.path, "project": self.project, "force": force, "cores": cores}
+        entry = {
+            "kind": self.kind, "path": self.path, "project": self.project, "force": force, "cores": cores,
+            "accepted": list(accepted),
+        }  # fmt: skip
         return json.dumps(entry).encode() + b"\n"
 
 

@@ -5,13 +5,16 @@
         <stem>_scenes.csv   and the other artefacts
 
 A folder appears whole or not at all: its files are copied beside their place, hashed while they are copied, flushed,
-read again, and the folder is renamed last. Nothing that is there is ever replaced or removed: what differs gets a number.
+read again from the disk, and the folder is renamed last. Where the file system can share what a file holds until one side
+changes (reflinks of XFS, Btrfs, bcachefs), a copy takes no room. Hard links are never made: what is written
+into the working copy would change the archive. Nothing that is there is ever replaced or removed: what differs gets a number.
 Standard library only, and in one file though it is long: STEP7 runs it under its own environment, and may take
 nothing else from `services`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,21 +23,27 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from io import FileIO
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-SCHEMA = "derush.archive_metadata/1"
+SCHEMA = "derush.archive_metadata/2"
+_WITHOUT_CHECKSUM = "derush.archive_metadata/1"
 METADATA = "metadata.json"
 OLDER_KEYS = {"scenes": "scenes_csv", "audio": "audio", "tracking": "tracking"}
 """Kinds of artefacts that `copied` of the older archives names, and what they are called now."""
 _INCOMING = ".incoming-"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _BLOCK = 1 << 20
+_FICLONE = 0x40049409
+"""Linux: make a file share another one's blocks (linux/fs.h)."""
 _LONGEST_NAME = 255
 """Bytes that a file's name may have on every common file system."""
 
@@ -66,13 +75,20 @@ class ArchiveDamaged(ArchiveError):
 
 @dataclass(frozen=True)
 class Subject:
-    """The video that is archived. `sha256` is the original's; `source` its facts, as they go into the metadata."""
+    """The video that is archived. `sha256` is the original's; `source` its facts, as they go into the metadata.
+
+    `steps` says of each step how it was done: when, where, with which packages. `missing` names what a complete video has
+    and this one has not; `is_accepted`: a person took it as it is.
+    """
 
     project: str
     stem: str
     sha256: str
     video_path: str
     source: Mapping[str, Any] = field(default_factory=dict)
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    is_accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,17 @@ class Entry:
         return list(self.metadata.get("artefacts", []))
 
     @property
+    def missing(self) -> list[str]:
+        """What the video lacked when it was archived; empty where it was complete, and in archives older than this record."""
+        told = self.metadata.get("missing")
+        return list(map(str, told)) if isinstance(told, list) else []
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the metadata are what was written, by their own checksum."""
+        return bool(self.metadata.get("checksum") == _checksum(self.metadata))
+
+    @property
     def bytes(self) -> int:
         """How much the files of the archive hold, without the metadata."""
         return sum(int(known["bytes"]) for known in self.artefacts)
@@ -124,9 +151,22 @@ class Problem:
     what: str
 
 
+_ROTTEN = Problem(METADATA, "checksum")
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A verified copy: what it holds, and size and modification time (ns) of the source as it was read."""
+
+    source: Path
+    target: Path
+    sha256: str
+    seen: tuple[int, int]
+
+
 def sha256_of(path: Path, on_bytes: OnBytes = _unheard) -> str:
     """Return a file's sha256 in hexadecimal; `on_bytes` hears the size of each block."""
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as stream:
         return _pump(stream, None, on_bytes)
 
 
@@ -135,45 +175,100 @@ def holds(path: Path, sha256: str, on_bytes: OnBytes = _unheard) -> bool:
     return path.is_file() and sha256_of(path, on_bytes) == sha256
 
 
-def _pump(source: BinaryIO, target: BinaryIO | None, on_bytes: OnBytes) -> str:
-    digest = hashlib.sha256()
-    while block := source.read(_BLOCK):
-        digest.update(block)
-        if target is not None:
-            target.write(block)
-        on_bytes(len(block))
+def _pump(source: FileIO, target: FileIO | None, on_bytes: OnBytes) -> str:
+    digest, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+    while size := source.readinto(block):
+        digest.update(block[:size])
+        written = size if target is None else 0
+        while target is not None and written < size:
+            written += target.write(block[written:size])
+        on_bytes(size)
     return digest.hexdigest()
 
 
-def copy_verified(source: Path, target: Path, on_bytes: OnBytes = _unheard) -> str:
-    """Copy a file to `target`, which must not exist, and return its sha256; the modification time goes with it.
+def copies(wanted: Iterable[tuple[Path, Path]], on_bytes: OnBytes = _unheard) -> Iterator[Copied]:
+    """Copy files to targets, none of which may exist, and yield each copy once it is verified, in order.
 
-    The copy is hashed on its way, flushed, and read again from the disk: `on_bytes` hears every block twice.
-    Raises CopyMismatch when the two differ or the source changed meanwhile; then no target is left.
+    A copy is hashed on its way, flushed, and read again from the disk, while the next one is copied: `on_bytes` hears every
+    block twice, from two threads. The modification time goes with it. Raises CopyMismatch when the two differ or the source
+    changed meanwhile, OSError; then of what was not yielded no target is left.
     """
-    with source.open("rb") as reader, target.open("xb") as writer:
+    stopped = threading.Event()
+    waiting: tuple[Copied, Future[None]] | None = None
+    begun: list[Path] = []
+    with ThreadPoolExecutor(1) as checking:
         try:
-            digest = _copied(reader, writer, on_bytes)
-            if sha256_of(target, on_bytes) != digest:
-                raise CopyMismatch(f"the copy of {source} on {target.parent} reads back differently: check that disk")
+            for source, target in wanted:
+                copied = _copy(source, target, on_bytes)
+                begun.append(target)
+                if waiting:
+                    yield _checked(*waiting)
+                    begun.remove(waiting[0].target)
+                waiting = copied, checking.submit(_check, copied, on_bytes, stopped)
+            if waiting:
+                yield _checked(*waiting)
+                begun.clear()
+        finally:
+            stopped.set()
+            for target in begun:
+                target.unlink(missing_ok=True)
+
+
+def copy_verified(source: Path, target: Path, on_bytes: OnBytes = _unheard) -> str:
+    """Copy one file as `copies` does, and return its sha256. Raises CopyMismatch, OSError."""
+    [copied] = copies([(source, target)], on_bytes)
+    return copied.sha256
+
+
+def _copy(source: Path, target: Path, on_bytes: OnBytes) -> Copied:
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        try:
+            return _copied(reader, writer, source, target, on_bytes)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
-    return digest
 
 
-def _copied(reader: BinaryIO, writer: BinaryIO, on_bytes: OnBytes) -> str:
+def _copied(reader: FileIO, writer: FileIO, source: Path, target: Path, on_bytes: OnBytes) -> Copied:
     before = os.fstat(reader.fileno())
-    digest = _pump(reader, writer, on_bytes)
-    writer.flush()
-    os.fsync(writer.fileno())
-    _forget(writer.fileno())
+    sha256 = _pump(reader, None if _clone(reader, writer) else writer, on_bytes)
     after = os.fstat(reader.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise CopyMismatch(f"{reader.name} changed while it was copied")
+    seen = before.st_size, before.st_mtime_ns
+    if seen != (after.st_size, after.st_mtime_ns):
+        raise CopyMismatch(f"{source} changed while it was copied")
     with suppress(OSError):  # a nicety that not every file system grants
         os.utime(writer.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
-    return digest
+    return Copied(source, target, sha256, seen)
+
+
+def _clone(reader: FileIO, writer: FileIO) -> bool:
+    """Let an empty file share what another one holds, where the file system can; later changes of one leave the other."""
+    try:
+        fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def _check(copied: Copied, on_bytes: OnBytes, stopped: threading.Event) -> None:
+    """Flush a copy and read it again from the disk. Raises CopyMismatch when it is not what was copied."""
+
+    def heard(size: int) -> None:
+        if stopped.is_set():
+            raise CopyMismatch(f"the check of {copied.target} was broken off")
+        on_bytes(size)
+
+    with copied.target.open("rb", buffering=0) as stream:
+        os.fsync(stream.fileno())
+        _forget(stream.fileno())
+        if _pump(stream, None, heard) != copied.sha256:
+            where = copied.target.parent
+            raise CopyMismatch(f"the copy of {copied.source} on {where} reads back differently: check that disk")
+
+
+def _checked(copied: Copied, check: Future[None]) -> Copied:
+    check.result()
+    return copied
 
 
 def _forget(descriptor: int) -> None:
@@ -181,6 +276,23 @@ def _forget(descriptor: int) -> None:
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def move_to_free_place(source: Path, target: Path) -> None:
+    """Rename a file, and never replace another one. Raises FileExistsError when the place is taken.
+
+    A hard link is what takes a place that nobody else can take at the same moment; where there are none, looking is all.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if os.path.lexists(target):
+            raise FileExistsError(f"{target} is there") from error
+        source.rename(target)
+    else:
+        source.unlink()
 
 
 def flush_folder(folder: Path) -> None:
@@ -231,9 +343,9 @@ class ResultsArchiver:
         if existing := self.same(subject, artefacts):
             return existing, False
         self.archives_dir.mkdir(parents=True, exist_ok=True)
-        self.sweep()
+        _sweep(self.archives_dir)
         check_space(self.archives_dir, sum(artefact.path.stat().st_size for artefact in artefacts))
-        staging = self.archives_dir / f"{_INCOMING}{platform.node()}+{os.getpid()}+{secrets.token_hex(4)}"
+        staging = self.archives_dir / _incoming_name()
         staging.mkdir()
         try:
             metadata = _filled(staging, subject, artefacts, when, on_bytes)
@@ -260,14 +372,6 @@ class ResultsArchiver:
         flush_folder(project)
         flush_folder(self.archives_dir)
         return target
-
-    def sweep(self) -> None:
-        """Remove what copies of this machine left that were killed before they were whole."""
-        mine = f"{_INCOMING}{platform.node()}+"
-        for folder in self.archives_dir.iterdir():
-            process = folder.name[len(mine) :].partition("+")[0]
-            if folder.name.startswith(mine) and process.isdecimal() and not _is_alive(int(process)):
-                shutil.rmtree(folder, ignore_errors=True)
 
     def list(self) -> Iterator[Entry]:
         """Yield every archive, by the name of its folder; one whose metadata cannot be read has none."""
@@ -296,8 +400,9 @@ class ResultsArchiver:
             return [Problem(METADATA, "unreadable")]
         if not entry.artefacts:
             return [Problem(METADATA, "unrecorded")]
+        has_rotted = entry.metadata.get("schema") != _WITHOUT_CHECKSUM and not entry.is_sealed
         checked = ((str(known["name"]), _wrong(entry.folder, known, on_bytes)) for known in entry.artefacts)
-        return [Problem(name, what) for name, what in checked if what]
+        return [*([_ROTTEN] if has_rotted else []), *(Problem(name, what) for name, what in checked if what)]
 
     def restore(self, entry: Entry, destination: Path, on_bytes: OnBytes = _unheard) -> Sequence[Path]:
         """Copy an archive's artefacts into `destination` and return where each is.
@@ -305,9 +410,11 @@ class ResultsArchiver:
         A file that is there with the same content is left; beside one of other content a numbered one is written.
         Raises ArchiveDamaged, before anything is written, when a file is not what was archived.
         """
-        if problems := self.verify(entry, on_bytes):
+        # Files that are what the metadata say of them are good, whatever else of the metadata is not.
+        if problems := [problem for problem in self.verify(entry, on_bytes) if problem != _ROTTEN]:
             raise ArchiveDamaged(f"{entry.folder}: " + ", ".join(f"{it.name} ({it.what})" for it in problems))
         destination.mkdir(parents=True, exist_ok=True)
+        _sweep(destination)
         check_space(destination, sum(int(known["bytes"]) for known in entry.artefacts))
         return [_restored(entry.folder, known, destination, on_bytes) for known in entry.artefacts]
 
@@ -316,7 +423,8 @@ def _filled(
     staging: Path, subject: Subject, artefacts: Sequence[Artefact], when: datetime, on_bytes: OnBytes
 ) -> dict[str, Any]:
     """Copy the artefacts and the metadata into the staging folder, and return the metadata."""
-    known = [_archived(artefact, staging, on_bytes) for artefact in artefacts]
+    pairs = [(artefact.path, staging / artefact.path.name) for artefact in artefacts]
+    known = [_archived(*both) for both in zip(artefacts, copies(pairs, on_bytes), strict=True)]
     names = {made["kind"]: made["name"] for made in known}
     metadata = {
         "schema": SCHEMA,
@@ -328,8 +436,12 @@ def _filled(
         "project": subject.project,
         "host": platform.node(),
         "source": dict(subject.source),
+        "missing": list(subject.missing),
+        "accepted": subject.is_accepted,
+        "steps": {step: dict(facts) for step, facts in subject.steps.items()},
         "artefacts": known,
     }
+    metadata["checksum"] = _checksum(metadata)
     with (staging / METADATA).open("x", encoding="ascii", newline="\n") as stream:
         stream.write(json.dumps(metadata, indent=2, allow_nan=False) + "\n")
         stream.flush()
@@ -338,16 +450,20 @@ def _filled(
     return metadata
 
 
-def _archived(artefact: Artefact, staging: Path, on_bytes: OnBytes) -> dict[str, Any]:
-    target = staging / artefact.path.name
-    sha256 = copy_verified(artefact.path, target, on_bytes)
-    if artefact.sha256 not in (None, sha256):
+def _checksum(metadata: Mapping[str, Any]) -> str:
+    """Return the sha256 of metadata, without the one in it: of its JSON with sorted keys and nothing between its signs."""
+    told = {key: value for key, value in metadata.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _archived(artefact: Artefact, copied: Copied) -> dict[str, Any]:
+    if artefact.sha256 not in (None, copied.sha256):
         raise CopyMismatch(f"{artefact.path} does not hold what is recorded of it")
     return {
         "kind": artefact.kind,
-        "name": target.name,
-        "bytes": target.stat().st_size,
-        "sha256": sha256,
+        "name": copied.target.name,
+        "bytes": copied.seen[0],
+        "sha256": copied.sha256,
         "step": artefact.step,
         "step_version": artefact.step_version,
         "parameters": dict(artefact.parameters),
@@ -416,10 +532,31 @@ def _restored(folder: Path, known: Mapping[str, Any], destination: Path, on_byte
     places = numbered(destination / source.name)
     target = next(path for path in places if not os.path.lexists(path) or holds(path, sha256, on_bytes))
     if not os.path.lexists(target):
-        arriving = destination / f"{_INCOMING}{secrets.token_hex(8)}"
-        copy_verified(source, arriving, on_bytes)
-        arriving.rename(target)
+        arriving = destination / _incoming_name()
+        try:
+            copy_verified(source, arriving, on_bytes)
+            move_to_free_place(arriving, target)
+        finally:
+            arriving.unlink(missing_ok=True)
+        flush_folder(destination)
     return target
+
+
+def _incoming_name() -> str:
+    """Name what is not whole yet by the process that makes it."""
+    return f"{_INCOMING}{platform.node()}+{os.getpid()}+{secrets.token_hex(4)}"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes of this machine left that were killed before it was whole."""
+    mine = f"{_INCOMING}{platform.node()}+"
+    for left in folder.iterdir():
+        process = left.name[len(mine) :].partition("+")[0]
+        if left.name.startswith(mine) and process.isdecimal() and not _is_alive(int(process)):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:

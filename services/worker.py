@@ -104,14 +104,15 @@ class Worker:
         """Its process id, which is its process group's too."""
         return self._child.process.pid
 
-    def give(self, item: WorkItem, *, force: bool, cores: int | None = None) -> None:
+    def give(self, item: WorkItem, *, force: bool, cores: int | None = None, accepted: Sequence[str] = ()) -> None:
         """Hand it the next item, to be done again where it is up to date if that is asked for, or its stage's plan says so.
 
-        `cores` is the item's share of them; None when it need not be held to one.
+        `cores` is the item's share of them; None when it need not be held to one. `accepted` are paths that a person took
+        as they are, failed.
         A worker that is gone takes nothing: its end is reported as for any other death.
         """
         with contextlib.suppress(BrokenPipeError):
-            self._child.input.write(item.line(force=force or self.stage.force, cores=cores))
+            self._child.input.write(item.line(force=force or self.stage.force, cores=cores, accepted=accepted))
             self._child.input.flush()
 
     def finish(self) -> None:

@@ -164,7 +164,7 @@ def _table(entries: Iterable[Entry]) -> Table:
         table.add_column(column, overflow="fold")
     for entry in entries:
         name = entry.stem or f"{METADATA} cannot be read"
-        size = f"{len(entry.artefacts)}, {entry.bytes / 1e6:.1f} MB"
+        size = f"{len(entry.artefacts)}, {entry.bytes / 1e6:.1f} MB{', incomplete' if entry.missing else ''}"
         told = name, str(entry.metadata.get("project", "")), _when(entry), size, entry.sha256[:12]
         table.add_row(*(Text(plain(each)) for each in told))
     return table
@@ -194,5 +194,5 @@ def _record(entry: Entry) -> dict[str, Any]:
     return {
         "folder": str(entry.folder), "project": entry.metadata.get("project"), "video_stem": entry.stem or None,
         "video_hash": entry.sha256, "created_at": entry.metadata.get("created_at"), "bytes": entry.bytes,
-        "artefacts": entry.artefacts,
+        "missing": entry.missing, "artefacts": entry.artefacts,
     }  # fmt: skip

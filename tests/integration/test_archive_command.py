@@ -64,6 +64,18 @@ def test_bit_rot_is_reported_by_name_and_only_where_it_is(run_derush: Derush, en
     assert run_derush("archive", "verify").returncode == Exit.USAGE
 
 
+def test_an_incomplete_archive_is_called_so(run_derush: Derush, places: dict[str, str], tmp_path: Path) -> None:
+    scenes = tmp_path / "clip_scenes.csv"
+    scenes.write_text("x")
+    subject = Subject("P", "clip", "0" * 64, "/clip.mov", missing=["clip_audio.json (STEP6)"])
+    ResultsArchiver(Path(places["ARCHIVES_DIR"])).archive(
+        subject, [Artefact("scenes_csv", scenes)], datetime.now(timezone.utc)
+    )
+    assert "incomplete" in run_derush("archive", "list").stdout
+    [told] = json.loads(run_derush("archive", "list", "--json").stdout)["archives"]
+    assert told["missing"] == ["clip_audio.json (STEP6)"]
+
+
 def test_the_newest_archive_is_brought_back_and_nothing_is_overwritten(
     run_derush: Derush, entry: Entry, tmp_path: Path
 ) -> None:

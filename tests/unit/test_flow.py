@@ -199,8 +199,10 @@ def test_an_accepted_failure_lets_what_depends_on_it_go_on() -> None:
     take(made)
     end(made, "STEP3", f"{PROJECT}/v1")
     assert end(made, "STEP4", f"{PROJECT}/v1", "failed") == ["STEP5 v1", "STEP6 v1", "STEP7 a"]
+    assert task_of(made, "STEP7", PROJECT).accepted == []
     reopened = made.accept(task_of(made, "STEP4", f"{PROJECT}/v1"))
     assert sorted(label(task) for task in reopened) == ["STEP5 v1", "STEP6 v1", "STEP7 a"]
+    assert task_of(made, "STEP7", PROJECT).accepted == [f"{PROJECT}/v1"], "the delivery knows what is taken as it is"
     assert take(made) == ["STEP5 v1"]
 
 

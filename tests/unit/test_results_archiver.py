@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import json
 import os
@@ -25,7 +26,9 @@ from services.results_archiver import (
     Problem,
     ResultsArchiver,
     Subject,
+    copies,
     copy_verified,
+    move_to_free_place,
     numbered,
 )
 
@@ -132,6 +135,32 @@ def test_damage_is_found_by_name(archiver, artefacts, damage, what):
     assert archiver.verify(entry) == [Problem("clip_tracking.json", what)]
 
 
+def test_any_flipped_byte_of_an_archive_is_reported_by_name(archiver, artefacts, tmp_path):
+    """Of every file one, chosen anew each time; in the metadata every one that does not only part the words."""
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    for path in sorted(entry.folder.iterdir()):
+        whole = path.read_bytes()
+        for at in range(0, len(whole), 1 if path.name != "metadata.json" else 7):
+            if whole[at : at + 1].isspace():
+                continue
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            assert path.name in {problem.name for rotten in archiver.list() for problem in archiver.verify(rotten)} or (
+                path.name == "metadata.json" and any(archiver.verify(rotten) for rotten in archiver.list())
+            ), (path.name, at)
+        path.write_bytes(whole)
+    assert [archiver.verify(each) for each in archiver.list()] == [[]]
+
+
+def test_files_come_back_byte_for_byte_even_beside_metadata_that_rotted(archiver, artefacts, tmp_path):
+    entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
+    metadata = entry.folder / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"threshold": 0.5', '"threshold": 0.7'))
+    [rotten] = archiver.list()
+    assert archiver.verify(rotten) == [Problem("metadata.json", "checksum")]
+    archiver.restore(rotten, tmp_path / "back")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "back").iterdir()} == CONTENT
+
+
 def test_metadata_that_cannot_be_read_is_damage_too(archiver, artefacts):
     entry, _ = archiver.archive(SUBJECT, artefacts, WHEN)
     (entry.folder / "metadata.json").write_bytes(b"\xff{")
@@ -222,11 +251,42 @@ def test_what_surely_does_not_fit_is_refused_before_anything_is_written(archiver
 def test_a_copy_that_reads_back_differently_is_removed(tmp_path, monkeypatch):
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"content")
-    monkeypatch.setattr(results_archiver, "_forget", lambda descriptor: os.pwrite(descriptor, b"X", 0))
+    monkeypatch.setattr(results_archiver, "_forget", lambda _descriptor: target.write_bytes(b"Xontent"))
     with pytest.raises(CopyMismatch, match="reads back differently"):
         copy_verified(source, target)
     assert not target.exists()
     assert source.read_bytes() == b"content"
+
+
+def test_copies_come_in_order_each_checked_and_what_failed_leaves_nothing(tmp_path):
+    sources = [tmp_path / f"source{number}" for number in range(4)]
+    for source in sources:
+        source.write_bytes(source.name.encode())
+    sources[2].unlink()
+    made = []
+    with pytest.raises(FileNotFoundError):
+        for copied in copies((source, source.with_suffix(".copy")) for source in sources):
+            made.append(copied)
+            copied.target.rename(copied.target.with_suffix(".placed"))
+    assert [copied.sha256 for copied in made] == [hashlib.sha256(b"source0").hexdigest()]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source0", "source0.placed", "source1", "source3"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_free_place_is_taken_and_no_other(tmp_path, monkeypatch, has_links):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"ours")
+    move_to_free_place(source, target)
+    assert (source.exists(), target.read_bytes()) == (False, b"ours")
+    source.write_bytes(b"new")
+    with pytest.raises(FileExistsError):
+        move_to_free_place(source, target)
+    assert (source.read_bytes(), target.read_bytes()) == (b"new", b"ours")
 
 
 def test_a_copy_never_replaces_what_is_there(tmp_path):

@@ -1,39 +1,21 @@
-"""What a project holds: which of its videos are complete, and which files are to be delivered.
+"""What a project holds: what each of its videos has and lacks, and which files are to be delivered.
 
-A video is complete when its proxy and every artefact of STEP2 to STEP6 are there. The delivery is the project's tree as
-it is, originals and documents included, without the records (`.derush/`) and without what belongs to incomplete videos.
+A video is complete when its proxy and every artefact of STEP2 to STEP6 are there. FINALIZE_COMPLETENESS says what is
+enough to deliver one; a video that a person took as it is, failed, always has enough. The delivery is the project's tree
+as it is, originals and documents included, without the records (`.derush/`) and without what belongs to held back videos.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.step7.artefacts import ARTEFACTS, recorded_artefacts
 from workflow_scripts.stepkit.projects import INTERNAL, Project, Video
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One file a complete video has beside its proxy: how its name ends, what archives call it, who makes it."""
-
-    suffix: str
-    kind: str
-    step: str
-
-
-ARTEFACTS = (
-    Kind("_source.json", "source", "STEP2"),
-    Kind("_scenes.csv", "scenes_csv", "STEP3"),
-    Kind("_scenes.json", "scenes", "STEP3"),
-    Kind("_audio_raw.json", "audio_raw", "STEP4"),
-    Kind("_tracking_raw.jsonl", "tracking_raw", "STEP5"),
-    Kind("_audio.json", "audio", "STEP6"),
-    Kind("_tracking.json", "tracking", "STEP6"),
-)
 
 
 @dataclass(frozen=True)
@@ -46,71 +28,101 @@ class File:
 
 @dataclass(frozen=True)
 class Clip:
-    """One video and what STEP2 says of its original and its proxy; both empty when it says nothing that can be read."""
+    """One video: what STEP2 says of its original and its proxy, both empty when it says nothing that can be read.
+
+    `missing` names what a complete video has and this one has not, with the step that makes it. `paths` are where its
+    original, its proxy and its artefacts are, or would be. `is_accepted`: a person took it as it is.
+    """
 
     video: Video
     original: Mapping[str, Any]
     proxy: Mapping[str, Any]
+    missing: tuple[str, ...]
+    paths: frozenset[Path]
+    is_accepted: bool
 
-    def missing(self) -> Iterator[str]:
-        """Name what a complete video has and this one has not, with the step that makes it.
-
-        Without a proxy that is all there is to say: everything else is made from it.
-        """
-        if not self.video.proxy.is_file():
-            yield f"{self.video.proxy.name} (STEP2)"
-            return
-        for wanted in ARTEFACTS:
-            path = self.video.artefact(wanted.suffix)
-            if not path.is_file() or (wanted.kind == "source" and not self.original):
-                yield f"{path.name} ({wanted.step})"
-
-    def files(self) -> Iterator[Path]:
-        """Yield where the original, the proxy and the artefacts are, or would be."""
-        if self.original:
-            yield self.video.project.path / self.original["path"]
-        yield self.video.proxy
-        yield from (self.video.artefact(wanted.suffix) for wanted in ARTEFACTS)
+    def has_enough(self, completeness: str) -> bool:
+        """Tell whether it is to be delivered: complete (`strict`), with one analysis (`lenient`), as it is (`videos`)."""
+        if self.is_accepted or completeness == "videos":
+            return True
+        if completeness == "strict":
+            return not self.missing
+        analyses = (wanted for wanted in ARTEFACTS if wanted.kind != "source")
+        return bool(self.original) and any(self.video.artefact(each.suffix).is_file() for each in analyses)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A project's complete videos, what each incomplete one lacks, the files to deliver, and what no copy can carry."""
+    """A project's videos, those delivered and those held back, the files to deliver, and what no copy can carry."""
 
-    complete: tuple[Clip, ...]
-    lacking: Mapping[str, tuple[str, ...]]
+    delivered: tuple[Clip, ...]
+    held_back: tuple[Clip, ...]
     files: tuple[File, ...]
     odd: tuple[Path, ...]
 
+    @property
+    def incomplete(self) -> list[dict[str, Any]]:
+        """What the delivery says of videos that lack something: whether they are in it, and what they lack."""
+        return [
+            {"video": clip.video.stem, "delivered": clip in self.delivered, "accepted": clip.is_accepted, "missing": list(clip.missing)}
+            for clip in sorted((*self.delivered, *self.held_back), key=lambda clip: clip.video.stem) if clip.missing
+        ]  # fmt: skip
 
-def contents_of(project: Project) -> Contents:
-    """Look through a project's folder."""
-    clips = [_clip(video) for video in project.videos()]
-    converted = {path for clip in clips for path in clip.files()}
+
+def contents_of(project: Project, completeness: str = "strict", accepted: Collection[Path] = ()) -> Contents:
+    """Look through a project's folder; `accepted` are originals or proxies that a person took as they are."""
+    clips = [_converted(video, accepted) for video in project.videos()]
+    known = frozenset[Path]().union(*(clip.paths for clip in clips))
     # Only what no proxy says it was made from is looked up by its name, which takes a walk through the project each.
-    unconverted = {path: project.proxy_for(path) for path in project.originals() if path not in converted}
-    known = {clip.video.stem for clip in clips}
-    clips += [Clip(video, {}, {}) for video in dict.fromkeys(unconverted.values()) if video.stem not in known]
-    lacking = {clip.video.stem: lacks for clip in clips if (lacks := tuple(clip.missing()))}
-    held_back = {path for clip in clips if clip.video.stem in lacking for path in clip.files()}
-    held_back |= {path for path, video in unconverted.items() if video.stem in lacking}
+    stems = {clip.video.stem for clip in clips}
+    unconverted = [(project.proxy_for(path), path) for path in project.originals() if path not in known]
+    belonging = [(video, path) for video, path in unconverted if video.stem in stems]
+    clips += [_unconverted(video, path, accepted) for video, path in unconverted if video.stem not in stems]
+    held_back = tuple(clip for clip in clips if not clip.has_enough(completeness))
+    kept = {path for clip in held_back for path in clip.paths}
+    kept |= {path for video, path in belonging if video.stem in {clip.video.stem for clip in held_back}}
     regular, odd = _tree(project.path)
     return Contents(
-        complete=tuple(clip for clip in clips if clip.video.stem not in lacking),
-        lacking=lacking,
-        files=tuple(File(path, str(path.relative_to(project.path))) for path in regular if path not in held_back),
+        delivered=tuple(clip for clip in clips if clip not in held_back),
+        held_back=held_back,
+        files=tuple(File(path, str(path.relative_to(project.path))) for path in regular if path not in kept),
         odd=tuple(odd),
     )
 
 
-def _clip(video: Video) -> Clip:
+def _converted(video: Video, accepted: Collection[Path]) -> Clip:
+    original, proxy = _facts(video)
+    paths = {video.proxy, *(video.artefact(wanted.suffix) for wanted in ARTEFACTS)}
+    paths |= {made.path for made in recorded_artefacts(video)}
+    if original:
+        paths.add(video.project.path / original["path"])
+    missing = tuple(_missing(video, has_facts=bool(original)))
+    return Clip(video, original, proxy, missing, frozenset(paths), not paths.isdisjoint(accepted))
+
+
+def _unconverted(video: Video, original: Path, accepted: Collection[Path]) -> Clip:
+    """Without a proxy that is all there is to say: everything else is made from it."""
+    return Clip(video, {}, {}, (f"{video.proxy.name} (STEP2)",), frozenset({original}), original in accepted)
+
+
+def _missing(video: Video, *, has_facts: bool) -> Iterator[str]:
+    if not video.proxy.is_file():
+        yield f"{video.proxy.name} (STEP2)"
+    for wanted in ARTEFACTS:
+        path = video.artefact(wanted.suffix)
+        if not path.is_file() or (wanted.kind == "source" and not has_facts):
+            yield f"{path.name} ({wanted.step})"
+
+
+def _facts(video: Video) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Read what STEP2 says of the original and the proxy; nothing where it cannot be gone by."""
     try:
         known = json.loads(video.artefact("_source.json").read_text(encoding="utf-8"))
         original, proxy = known["original"], known["proxy"]
         needed = str(original["sha256"]), str(original["path"]), int(proxy["frames"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return Clip(video, {}, {})
-    return Clip(video, original, proxy) if all(needed) else Clip(video, {}, {})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}, {}
+    return (original, proxy) if all(needed) else ({}, {})
 
 
 def _tree(root: Path) -> tuple[list[Path], list[Path]]:

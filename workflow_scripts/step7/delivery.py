@@ -1,10 +1,11 @@
 """Copies of a project's files in the output folder, made so that nothing that is there is ever lost.
 
 What a file finds at its place decides: nothing, it is copied; the same content, it is left; an older version that an
-earlier delivery recorded and nobody touched since, it is replaced once the new one is verified; anything else is a
-person's and stays, and ours goes beside it as `name (2).ext`.
+earlier delivery recorded and nobody touched since, that one becomes `name (2).ext` once the new one is verified, which takes
+its place; anything else is a person's and keeps its name, and ours goes beside it as `name (2).ext`.
 
-`<output>/<project>/.derush/delivery.json` remembers what was delivered, by size and modification time of both sides.
+`<output>/<project>/.derush/delivery.json` remembers what was delivered, by size and modification time of both sides, and
+which videos are not in it, or lack something.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from services.results_archiver import CopyMismatch, copy_verified, flush_folder, holds, numbered, sha256_of
+from services.results_archiver import (
+    Copied,
+    copies,
+    flush_folder,
+    holds,
+    move_to_free_place,
+    numbered,
+    sha256_of,
+)
 from workflow_scripts.step7.contents import File
 from workflow_scripts.stepkit.files import write_json
 from workflow_scripts.stepkit.projects import INTERNAL
@@ -38,6 +48,15 @@ class Delivered:
     target: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A file at its place; `older` is where the version went that was delivered there before."""
+
+    file: File
+    place: Path
+    older: Path | None = None
+
+
 class Delivery:
     """The folder of one project in the output folder; a context in which files are delivered."""
 
@@ -45,20 +64,25 @@ class Delivery:
         self.folder = folder
         self._record = folder / INTERNAL / "delivery.json"
         self._incoming = folder / INTERNAL / "incoming"
-        self._known = _read(self._record)
+        self._known, self._incomplete = _read(self._record)
         self._fresh: set[str] = set()
         self._unflushed: set[Path] = set()
+        self._is_saved = True
+
+    def sweep(self) -> None:
+        """Remove what a delivery left that was killed."""
+        shutil.rmtree(self._incoming, ignore_errors=True)
 
     def __enter__(self) -> Delivery:
-        shutil.rmtree(self._incoming, ignore_errors=True)
+        self.sweep()
         self._incoming.mkdir(parents=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._incoming, ignore_errors=True)
-        if self._fresh:
+        self.sweep()
+        if not self._is_saved:
             self.save()
 
     def save(self) -> None:
@@ -69,7 +93,17 @@ class Delivery:
                 flush_folder(folder)
         self._unflushed.clear()
         files = {name: asdict(known) for name, known in self._known.items()}
-        write_json(self._record, {"schema": SCHEMA, "files": files})
+        write_json(self._record, {"schema": SCHEMA, "files": files, "incomplete": self._incomplete})
+        self._is_saved = True
+
+    def says(self, incomplete: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell whether the record says just this of videos that lack something."""
+        return self._incomplete == list(incomplete)
+
+    def say(self, incomplete: Sequence[Mapping[str, Any]]) -> None:
+        """Have the record say which videos lack something; it is written by `save`."""
+        self._incomplete = list(incomplete)
+        self._is_saved = False
 
     def pending(self, files: Iterable[File]) -> list[File]:
         """Return the files that are not known to be delivered as they are now; nothing is read but sizes and times."""
@@ -81,32 +115,33 @@ class Delivery:
             return False
         return known.source == _seen(file.path) and known.target == _seen(self.folder / known.name)
 
-    def deliver(self, file: File, on_bytes: OnBytes) -> Path:
-        """Bring one file to its place, verified, and return the place.
+    def deliver(self, files: Iterable[File], on_bytes: OnBytes) -> Iterator[Placed]:
+        """Bring files to their places, verified, and yield where each is; while one is read again the next is copied.
 
-        Raises CopyMismatch when the copy reads back differently, OSError.
+        `on_bytes` is called from two threads. Raises CopyMismatch when a copy reads back differently, OSError.
         """
-        source = _seen(file.path)
-        place, sha256 = self._place(file, on_bytes)
-        if sha256 is None:
-            sha256 = self._copy(file, place, on_bytes)
-        name = str(place.relative_to(self.folder))
-        self._known[file.name] = Delivered(name, sha256, source, _seen(place))
-        self._fresh.add(file.name)
-        return place
+        to_copy = []
+        for file in files:
+            if place := self._held(file, on_bytes):
+                yield Placed(file, place)
+            else:
+                to_copy.append(file)
+        pairs = [(file.path, self._incoming / secrets.token_hex(8)) for file in to_copy]
+        for file, copied in zip(to_copy, copies(pairs, on_bytes), strict=True):
+            yield self._put(file, copied)
 
-    def _place(self, file: File, on_bytes: OnBytes) -> tuple[Path, str | None]:
-        """Return where a file goes, and its sha256 when it is there already."""
+    def _held(self, file: File, on_bytes: OnBytes) -> Path | None:
+        """Return where a file's content is already, among the places that are its."""
+        source, sha256 = _seen(file.path), None
         for place in self._places(file):
             if not os.path.lexists(place):
-                break
-            if place.is_file() and _seen(place)[0] == _seen(file.path)[0]:
-                sha256 = sha256_of(file.path, on_bytes)
+                return None
+            if place.is_file() and _seen(place)[0] == source[0]:
+                sha256 = sha256 or sha256_of(file.path, on_bytes)
                 if holds(place, sha256, on_bytes):
-                    return place, sha256
-            if self._is_ours(file.name, place):
-                break
-        return place, None
+                    self._remember(file, place, sha256, source)
+                    return place
+        return None
 
     def _places(self, file: File) -> Iterator[Path]:
         known = self._known.get(file.name)
@@ -114,21 +149,30 @@ class Delivery:
             yield self.folder / known.name
         yield from numbered(self.folder / file.name)
 
+    def _put(self, file: File, copied: Copied) -> Placed:
+        """Give a verified copy its place: that of the older version of it that is ours, else the first that is free."""
+        older = None
+        for place in self._places(file):
+            if self._is_ours(file.name, place):
+                older = _put_free(place, numbered(self.folder / file.name))
+                self._unflushed.add(older.parent)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                move_to_free_place(copied.target, place)
+                break
+        self._unflushed.add(place.parent)
+        self._remember(file, place, copied.sha256, copied.seen)
+        return Placed(file, place, older)
+
+    def _remember(self, file: File, place: Path, sha256: str, source: tuple[int, int]) -> None:
+        self._known[file.name] = Delivered(str(place.relative_to(self.folder)), sha256, source, _seen(place))
+        self._fresh.add(file.name)
+        self._is_saved = False
+
     def _is_ours(self, name: str, place: Path) -> bool:
         """Tell whether a file is what an earlier delivery left there, untouched since."""
         known = self._known.get(name)
         return known is not None and self.folder / known.name == place and holds(place, known.sha256)
-
-    def _copy(self, file: File, place: Path, on_bytes: OnBytes) -> str:
-        arriving = self._incoming / secrets.token_hex(8)
-        sha256 = copy_verified(file.path, arriving, on_bytes)
-        # Copying may have taken hours: what came to the place meanwhile is a person's.
-        if os.path.lexists(place) and not self._is_ours(file.name, place):
-            raise CopyMismatch(f"{place} appeared while it was being delivered")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        arriving.replace(place)
-        self._unflushed.add(place.parent)
-        return sha256
 
     def verified(self, files: Iterable[File], on_bytes: OnBytes) -> bool:
         """Read both sides of every file and tell whether the delivery holds what the project holds now."""
@@ -148,13 +192,27 @@ def _seen(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _read(path: Path) -> dict[str, Delivered]:
+def _put_free(path: Path, places: Iterator[Path]) -> Path:
+    """Rename a file to the first of the places that is free."""
+    for place in places:
+        with suppress(FileExistsError):
+            move_to_free_place(path, place)
+            return place
+    raise AssertionError("numbers do not end")
+
+
+def _read(path: Path) -> tuple[dict[str, Delivered], list[Any]]:
     """Read what was delivered; a record that is absent or damaged knows nothing, so that nothing is taken for ours."""
     try:
-        files: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {
-            name: Delivered(known["name"], known["sha256"], tuple(known["source"]), tuple(known["target"]))
-            for name, known in files.items()
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        files: dict[str, dict[str, Any]] = known["files"]
+        delivered = {
+            name: Delivered(each["name"], each["sha256"], tuple(each["source"]), tuple(each["target"]))
+            for name, each in files.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        if any(Path(each.name).is_absolute() or ".." in Path(each.name).parts for each in delivered.values()):
+            return {}, []  # nobody wrote that here: it leads out of the delivery
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}, []
+    incomplete = known.get("incomplete", [])
+    return delivered, incomplete if isinstance(incomplete, list) else []

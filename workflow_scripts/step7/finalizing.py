@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from threading import Lock
 
 from services.results_archiver import (
     METADATA,
@@ -19,7 +20,7 @@ from services.results_archiver import (
     sha256_of,
 )
 from workflow_scripts.step7.contents import Contents, File, contents_of
-from workflow_scripts.step7.delivery import Delivery
+from workflow_scripts.step7.delivery import Delivery, Placed
 from workflow_scripts.step7.places import check_fits, output_folder
 from workflow_scripts.step7.provenance import artefacts_of, subject_of
 from workflow_scripts.step7.removal import remove_working_copy
@@ -42,37 +43,50 @@ class Finalizing:
         self._archiver = archiver
         self._total = 0
         self._read = 0
+        self._telling = Lock()
 
     def finalize(self) -> None:
         """Copy, archive, verify, and in move mode remove. Raises ItemError; what is done stays done."""
-        contents = contents_of(self._project)
-        if not (contents.complete or contents.lacking):
+        contents = self._contents()
+        if not (contents.delivered or contents.held_back):
             self._task.settle("skipped", "holds no video")
             return
         self._say_what_is_incomplete(contents)
-        archivable = [(subject_of(clip), artefacts_of(clip.video)) for clip in contents.complete]
+        archivable = [(subject_of(clip), artefacts_of(clip.video)) for clip in contents.delivered if clip.original]
         unarchived = [each for each in archivable if self._archiver.same(*each) is None]
         delivery = Delivery(self._output() / self._project.name)
+        if not self._step.dry_run:
+            delivery.sweep()
         pending = list(contents.files) if self._task.force else delivery.pending(contents.files)
         removes = self._settings.finalize_mode == "move" and self._may_remove(contents)
-        if not (pending or unarchived or removes):
-            self._task.settle("up_to_date", "delivered and archived already")
+        if not (pending or unarchived or removes) and delivery.says(contents.incomplete):
+            self._task.settle("up_to_date", _told("delivered and archived already", contents))
         elif self._step.dry_run:
             self._task.metrics.update(bytes=_size_of(pending), archive_bytes=_archived_size_of(unarchived))
             self._task.settle("skipped", f"would copy {len(pending)} files and archive {len(unarchived)} videos")
         else:
-            with _named_errors(), delivery:
-                self._deliver(delivery, pending, unarchived)
+            with _named_errors():
+                with delivery:
+                    delivery.say(contents.incomplete)
+                    self._deliver(delivery, pending, unarchived)
+                self._task.message = _told(f"in {delivery.folder}", contents)
                 if removes:
                     self._remove(delivery, contents, archivable)
+                    self._task.message = _told(f"moved to {delivery.folder}", contents)
+
+    def _contents(self) -> Contents:
+        return contents_of(self._project, self._settings.finalize_completeness, self._task.item.accepted)
 
     def _say_what_is_incomplete(self, contents: Contents) -> None:
-        for stem, lacks in contents.lacking.items():
-            self._task.warning("incomplete_video", f"{stem} is not delivered, it lacks {', '.join(lacks)}.")
-        if not contents.complete:
+        for clip in (*contents.held_back, *contents.delivered):
+            if clip.missing:
+                lacks, stem = ", ".join(clip.missing), clip.video.stem
+                how = "is not delivered, it lacks" if clip in contents.held_back else "is delivered without"
+                self._task.warning("incomplete_video", f"{stem} {how} {lacks}.")
+        if not contents.delivered:
             raise ItemError(
                 "nothing_to_deliver", f"No video of {self._project.name} is complete.",
-                "Run the earlier steps on it, then this one again.",
+                "Run the earlier steps on it, then this one again; or accept what failed, or set FINALIZE_COMPLETENESS.",
             )  # fmt: skip
 
     def _output(self) -> Path:
@@ -85,35 +99,39 @@ class Finalizing:
 
     def _may_remove(self, contents: Contents) -> bool:
         """Tell whether the working copy may go once all is delivered, and warn when it may not."""
-        if contents.lacking:
-            self._task.warning("not_moved", "The working copy stays: not every video is complete.")
+        if contents.held_back:
+            self._task.warning("not_moved", "The working copy stays: not every video is complete or accepted.")
         elif contents.odd:
             names = ", ".join(str(path.relative_to(self._project.path)) for path in contents.odd)
             self._task.warning("not_moved", f"The working copy stays: no copy can be made of {names}.")
-        return not (contents.lacking or contents.odd)
+        return not (contents.held_back or contents.odd)
 
     def _deliver(self, delivery: Delivery, pending: Sequence[File], unarchived: Sequence[Archivable]) -> None:
         to_copy, to_archive = _size_of(pending), _archived_size_of(unarchived)
         self._check_space(delivery.folder.parent, to_copy, to_archive)
         self._total = 2 * (to_copy + to_archive)  # every byte is written, and read again
-        for file in pending:
-            self._deliver_one(delivery, file)
+        for placed in delivery.deliver(pending, self._on_bytes):
+            self._say_what_was_there(delivery, placed)
         delivery.save()
         when = datetime.now(timezone.utc)
         for subject, artefacts in unarchived:
             entry, _ = self._archiver.archive(subject, artefacts, when, self._on_bytes)
             self._announce(entry)
         self._task.metrics.update(files=len(pending), bytes=to_copy, archives=len(unarchived))
-        self._task.message = f"in {delivery.folder}"
 
     def _check_space(self, output: Path, to_copy: int, to_archive: int) -> None:
         check_fits([(output, to_copy), (self._settings.archives_dir, to_archive)])
 
-    def _deliver_one(self, delivery: Delivery, file: File) -> None:
-        place = delivery.deliver(file, self._on_bytes)
-        if place != delivery.folder / file.name:
-            kept = delivery.folder / file.name
-            self._task.warning("kept_existing", f"{kept} is not ours and stays: ours is {place.name} beside it.")
+    def _say_what_was_there(self, delivery: Delivery, placed: Placed) -> None:
+        wanted = delivery.folder / placed.file.name
+        if placed.older:
+            self._task.warning(
+                "kept_older", f"{placed.place} is new: the version delivered before is {placed.older.name}."
+            )
+        elif placed.place != wanted:
+            self._task.warning(
+                "kept_existing", f"{wanted} is not ours and stays: ours is {placed.place.name} beside it."
+            )
 
     def _announce(self, entry: Entry) -> None:
         path = entry.folder / METADATA
@@ -131,13 +149,12 @@ class Finalizing:
                 "delivery_differs", f"{delivery.folder} does not hold what {self._project.name} holds: it is not removed.",
                 "Run STEP7 again with --force; check the disk of OUTPUT_DIR if it happens again.",
             )  # fmt: skip
-        if contents_of(self._project) != contents:
+        if self._contents() != contents:
             raise ItemError(
                 "changed_meanwhile", f"{self._project.name} changed while it was delivered: it is not removed.",
                 "Run STEP7 again when nothing else is at work on it.",
             )  # fmt: skip
-        remove_working_copy(self._project, delivery.folder, archives)
-        self._task.message = f"moved to {delivery.folder}"
+        remove_working_copy(self._project, delivery.folder, archives, contents.incomplete)
 
     def _verified_archive(self, subject: Subject, artefacts: Sequence[Artefact]) -> Path:
         entry = self._archiver.same(subject, artefacts)
@@ -151,8 +168,16 @@ class Finalizing:
         return entry.folder
 
     def _on_bytes(self, count: int) -> None:
-        self._read += count
-        self._task.progress(min(self._read, self._total), self._total, "bytes")
+        with self._telling:  # one file is read again while the next is copied
+            self._read += count
+            self._task.progress(min(self._read, self._total), self._total, "bytes")
+
+
+def _told(what: str, contents: Contents) -> str:
+    """Say how it went, and which videos are not there or not whole: nobody should have to look for a warning."""
+    short = [(len(contents.held_back), "held back")]
+    short.append((sum(bool(clip.missing) for clip in contents.delivered), "incomplete"))
+    return "; ".join([what, *(f"{count} video{'s'[: count > 1]} {state}" for count, state in short if count)])
 
 
 def _size_of(files: Sequence[File]) -> int:

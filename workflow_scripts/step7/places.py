@@ -1,8 +1,9 @@
-"""Where a delivery goes, and whether it fits there."""
+"""Where a delivery goes, whether that is there, and whether it fits."""
 
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,15 +16,34 @@ log = logging.getLogger(__name__)
 
 
 def is_writable(folder: Path) -> bool:
-    """Tell whether a file can be made in a folder, by making one: permissions alone do not say so."""
+    """Tell whether a file can be made in a folder, by making one: permissions alone do not say so.
+
+    The folder is made where need be, but none above it: below a disk that is not mounted all of them are missing.
+    """
+    if mount_point := unmounted(folder):
+        log.warning("%s is not mounted, though /etc/fstab names it", mount_point)
+        return False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as stream:
             stream.write(b"probe")
+            stream.flush()
     except OSError as error:
-        log.debug("%s cannot be written: %s", folder, error)
+        log.warning("%s cannot be written: %s", folder, error)
         return False
     return True
+
+
+def unmounted(folder: Path, fstab: Path = Path("/etc/fstab")) -> Path | None:
+    """Return the nearest mount point above a folder that the system's table names, if nothing is mounted there."""
+    try:
+        lines = (line.split() for line in fstab.read_text(encoding="utf-8", errors="replace").splitlines())
+        points = [Path(entry[1].replace("\\040", " ")) for entry in lines if len(entry) > 2 and entry[0][0] != "#"]
+        above = [point for point in points if point.is_absolute() and folder.is_relative_to(point)]
+        nearest = max(above, key=lambda point: len(point.parts), default=None)
+        return nearest if nearest and not os.path.ismount(nearest) else None
+    except OSError:
+        return None  # a system without such a table
 
 
 def output_folder(settings: Settings) -> tuple[Path, str | None]:

@@ -17,7 +17,9 @@ from workflow_scripts.stepkit.projects import Project
 class Item:
     """One thing to work on. `kind` is archive, original, video or project; `project` is its project's folder, once it has one.
 
-    `force`: do it again even where it is up to date. `cores`: how many to use; None: as the step likes. `facts` are what else its finder knows of it, for `--list`.
+    `force`: do it again even where it is up to date. `cores`: how many to use; None: as the step likes. `accepted`: files of
+    the project that a step failed on and that a person took as they are. `facts` are what else its finder knows of it, for
+    `--list`.
     """
 
     kind: str
@@ -25,6 +27,7 @@ class Item:
     project: Path | None = None
     force: bool = False
     cores: int | None = None
+    accepted: tuple[Path, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -39,7 +42,7 @@ class Item:
 
 
 def item_from(value: Any, kind: str) -> Item:
-    """Make an item of a JSON value: a path, or an object with `path` and perhaps `kind`, `project`, `force` and `cores`.
+    """Make an item of a JSON value: a path, or an object with `path` and perhaps `kind`, `project`, `force`, `cores` and `accepted`.
 
     Raises UsageError when it is neither.
     """
@@ -51,7 +54,9 @@ def item_from(value: Any, kind: str) -> Item:
         cores = value.get("cores")
         share = cores if type(cores) is int and cores > 0 else None
         path, force = Path(value["path"]).absolute(), value.get("force") is True
-        return Item(str(value.get("kind") or kind), path, owner, force, share)
+        named = value.get("accepted")
+        accepted = tuple(Path(it) for it in named if isinstance(it, str)) if isinstance(named, list) else ()
+        return Item(str(value.get("kind") or kind), path, owner, force, share, accepted)
     raise UsageError(
         "bad_item", f"Not an item: {value!r:.200}.", 'Give a path, or an object like {"path": "/a/clip.mp4"}.'
     )

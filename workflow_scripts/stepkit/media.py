@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Sequence
@@ -16,6 +17,7 @@ from typing import IO
 
 from config.settings import Settings
 from workflow_scripts.stepkit.errors import ItemError, PrerequisiteMissing
+from workflow_scripts.stepkit.timebase import PROXY_RATE
 
 _PIXEL_BYTES = {"rgb24": 3, "bgr24": 3, "gray": 1}
 _AUDIO_BLOCK = 1 << 16
@@ -116,22 +118,32 @@ def _packet(line: str) -> tuple[int, bool]:
 
 def decode_frames(
     binary: Path, path: Path, width: int, height: int, pixel_format: str, *, scaler: str = "bilinear",
-    entry: Entry | None = None, threads: int = 0, on_damage: Callable[[str], object] | None = None,
+    entry: Entry | None = None, until: Entry | None = None, begins: Fraction | None = None, threads: int = 0,
+    on_damage: Callable[[str], object] | None = None,
 ) -> Generator[bytes, None, None]:  # fmt: skip
     """Yield each frame of a video's first video stream, scaled to `width` x `height`, as raw bytes, row by row.
 
     `pixel_format` is rgb24, bgr24 or gray. Frames come as they are stored: none is dropped or repeated. With `entry`, those
-    from that frame on. `threads` of the decoder: 0 leaves it to ffmpeg. `on_damage` gets the end of what ffmpeg complained
-    of while it went on.
+    from that frame on, with `until`, those before that one. `threads` of the decoder: 0 leaves it to ffmpeg. `on_damage`
+    gets the end of what ffmpeg complained of while it went on. With `begins`, the time in seconds of a damaged proxy's first
+    frame, each frame comes at the place its time gives it, however many are damaged: one that cannot be decoded is the one
+    before once more, and those lost at the end are left out.
     Raises ItemError("decode_failed") when ffmpeg reports an error or stops within a frame. Close it to end ffmpeg early.
     """
     size = width * height * _PIXEL_BYTES[pixel_format]
     before: tuple[str, ...] = ("-threads", str(threads)) if threads else ()
-    chosen = ""
+    limits = []
     if entry is not None:
         # Wherever it lands before the entry, what is shown earlier is left out by its time.
-        before += ("-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{entry.seconds:.6f}", "-copyts")
-        chosen = f"select='gte(pts,{entry.pts})',"
+        before += ("-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{entry.seconds:.6f}")
+        limits.append(f"gte(pts,{entry.pts})")
+    if until is not None:
+        limits.append(f"lt(pts,{until.pts})")
+    before += ("-copyts",) if limits else ()
+    chosen = f"select='{'*'.join(limits)}'," if limits else ""
+    if begins is not None:
+        before += ("-copyts", "-max_error_rate", "1")
+        chosen = f"fps={PROXY_RATE}:start_time={float(begins):.6f}:round=near,"
     options = [
         "-map", "0:v:0", "-an", "-sn", "-dn", "-fps_mode", "passthrough", "-vf", f"{chosen}scale={width}:{height}",
         "-sws_flags", scaler, "-pix_fmt", pixel_format, "-f", "rawvideo",
@@ -172,12 +184,12 @@ def _decoded(
                 yield block
             if process.wait() != 0:
                 raise ItemError("decode_failed", f"{path.name} cannot be decoded: {_tail(complaints)}", _REMEDY)
-            if on_damage is not None and (complained := _tail(complaints)):
-                on_damage(complained)
         finally:
             process.kill()
             process.stdout.close()
-            process.wait()
+            went_well = process.wait() in (0, -signal.SIGKILL)  # killed here: nobody wants the rest
+            if on_damage is not None and went_well and (complained := _tail(complaints)):
+                on_damage(complained)
 
 
 def _tail(stream: IO[bytes]) -> str:

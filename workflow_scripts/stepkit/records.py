@@ -111,6 +111,8 @@ class Record:
 
     def _is_unchanged(self, made: Mapping[str, Any]) -> bool:
         path = self._project.path / made["path"]
+        if ".." in path.parts:
+            return False  # no step writes that: a record leads nowhere else
         try:
             status = path.stat()
         except OSError:

@@ -20,6 +20,7 @@ from workflow_scripts.stepkit.console import ProgressLine
 from workflow_scripts.stepkit.events import PROGRESS_INTERVAL, Pace, now
 from workflow_scripts.stepkit.files import publish, sha256_of
 from workflow_scripts.stepkit.items import Item
+from workflow_scripts.stepkit.packages import packages
 from workflow_scripts.stepkit.projects import Project, Video, video_of
 from workflow_scripts.stepkit.records import Key, Made, Record
 
@@ -188,6 +189,8 @@ class Task:
                 "seconds": round(time.monotonic() - self._started, 3),
                 "host": platform.node(),
                 "python": platform.python_version(),
+                "packages": packages(self._step.id),
+                "device": self._step.arguments.device,
                 "metrics": self.metrics,
                 "provisional": self.provisional,
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -238,6 +239,19 @@ def test_an_interruption_leaves_what_was_there(tmp_path: Path, video: Video) -> 
     with pytest.raises(Interrupted):
         write(exported(video), replace(FORMATS["edl"], write=half), path, replace=True)
     assert [path] == list(path.parent.iterdir()) and path.read_bytes() == before
+
+
+def test_what_a_killed_export_left_is_swept(tmp_path: Path, video: Video) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(timeout=60)
+    names = [f".export.{platform.node()}+{ended.pid}.tmp", f".export.{platform.node()}+{os.getppid()}.tmp"]
+    names += [f".export.elsewhere+{ended.pid}.tmp", ".export.tmp"]
+    for name in names:
+        (folder / name).write_text("half")
+    write(exported(video), FORMATS["edl"], folder / "clip.edl", replace=False)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names[1:], "clip.edl"])
 
 
 def test_step6_makes_what_the_setting_names(workplace: Workplace) -> None:

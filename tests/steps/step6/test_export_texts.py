@@ -23,7 +23,7 @@ HEBREW, ARABIC = "שלום עולם, 123", "مرحبا بالعالم"
 SAID = [
     (0, 1500, "Zoé", "Bonjour à tous"),
     (1000, 4010, "SPEAKER_01", HEBREW),
-    (1000, 2000, "SPEAKER_02", f"{ARABIC}\ndeux lignes"),
+    (1000, 2000, "SPEAKER_02", f"{ARABIC} deux\nlignes en font une"),
     (5000, 5000, "Zoé", "nothing lasts"),
 ]
 KEPT = sorted(SAID[:3], key=lambda said: said[:2])
@@ -68,15 +68,15 @@ def test_subtitles_by_another_reader(name: str, spoken: Export, tmp_path: Path) 
     read = pysubs2.SSAFile.from_string(text_of(spoken, name, tmp_path), format_=name)
     assert [(event.start, event.end) for event in read] == [said[:2] for said in KEPT]
     for event, (_, _, speaker, text) in zip(read, KEPT, strict=True):
-        assert text in event.plaintext
-        assert speaker in (event.name, event.plaintext.partition(": ")[0]) or name == "vtt"
+        assert " ".join(text.split()) in event.plaintext
+        assert speaker in (event.name, event.plaintext.partition(": ")[0].lstrip("\u200f")) or name == "vtt"
 
 
 def test_speakers_are_voices_in_webvtt(spoken: Export, tmp_path: Path) -> None:
     head, _, body = text_of(spoken, "vtt", tmp_path).partition("\n\n")
     read = list(cues(body, numbered=False))
     assert head == "WEBVTT"
-    assert [lines[0] for *_, lines in read] == [f"<v {who}>{text.splitlines()[0]}" for _, _, who, text in KEPT]
+    assert [lines[0] for *_, lines in read] == [f"<v {who}>{' '.join(text.split())}" for _, _, who, text in KEPT]
 
 
 def test_subtitles_pass_99_hours(spoken: Export, tmp_path: Path) -> None:

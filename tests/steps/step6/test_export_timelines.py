@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -34,7 +34,11 @@ FILM, NTSC, NTSC2 = F(24000, 1001), F(30000, 1001), F(60000, 1001)
 HOURS = 3 * 3600 + 7
 
 
-def phone(seconds: int) -> Delivered:
+def _drop(timecode: str) -> str:
+    return f"{timecode[:8]};{timecode[9:]}"
+
+
+def phone(seconds: int, timecode: str) -> Delivered:
     """A telephone's variable rate: 30 fps with a jitter, here and there frames that are left out, a slow stretch."""
     dice = random.Random(5)
     pts, now = [], 900
@@ -42,7 +46,7 @@ def phone(seconds: int) -> Delivered:
         pts.append(now + dice.randint(-200, 200))
         now += 3000 * (dice.choice((1, 1, 1, 1, 1, 2)) if now < 45_000 * seconds else 2)
     average = F(90_000 * len(pts), pts[-1] - pts[0])
-    return Delivered(pts, F(1, 90_000), average, "10:00:00:00", F(30), is_variable=True)
+    return Delivered(pts, F(1, 90_000), average, timecode, F(30), is_variable=True)
 
 
 def rounded(original: Delivered) -> Delivered:
@@ -50,18 +54,26 @@ def rounded(original: Delivered) -> Delivered:
     return replace(original, pts=[round(pts * original.time_base * 1000) for pts in original.pts], time_base=F(1, 1000))
 
 
-CASES = {
-    "23.976 from 01:00:00:00, 3 h": (lambda: constant(FILM, HOURS, "01:00:00:00"), 400),
+RATES = {
+    "23.976": lambda start: constant(FILM, HOURS, start),
+    "29.97 drop-frame": lambda start: constant(NTSC, HOURS, _drop(start)),
+    "50": lambda start: constant(F(50), HOURS, start),
+    "59.94": lambda start: constant(NTSC2, HOURS, start),
+    "59.94 drop-frame": lambda start: constant(NTSC2, HOURS, _drop(start)),
+    "variable": lambda start: phone(HOURS, start),
+}
+STARTS = {"": "01:00:00:00", " over midnight": "23:59:50:00"}
+MATRIX = {
+    f"{rate}{how} from {start}, 3 h": (lambda make=make, start=start: make(start), 400)
+    for rate, make in RATES.items() for how, start in STARTS.items()
+}  # fmt: skip
+CASES: dict[str, tuple[Callable[[], Delivered], int]] = {
+    **MATRIX,
     "23.976 in milliseconds": (lambda: rounded(constant(FILM, 600, "01:00:00:00")), 60),
-    "29.97 drop-frame from 01:00:00;00, 3 h": (lambda: constant(NTSC, HOURS, "01:00:00;00"), 400),
-    "29.97 drop-frame over midnight, 3 h": (lambda: constant(NTSC, HOURS, "23:59:50;00"), 400),
-    "50 from 01:00:00:00": (lambda: constant(F(50), 900, "01:00:00:00"), 100),
-    "50 over midnight, its timecode counts 25, 3 h": (lambda: constant(F(50), HOURS, "23:59:50:00", timecode_rate=F(25)), 400),
-    "59.94 drop-frame over midnight, 3 h": (lambda: constant(NTSC2, HOURS, "23:59:50;00"), 400),
+    "50 over midnight, its timecode counts 25": (lambda: constant(F(50), 900, "23:59:50:00", timecode_rate=F(25)), 100),
     "59.94, its timecode is 29.97 drop-frame": (lambda: constant(NTSC2, 700, "00:59:59;28", timecode_rate=NTSC), 60),
     "59.94 without timecode": (lambda: constant(NTSC2, 600), 60),
     "24 played at 25, from 01:00:00:00": (lambda: constant(F(24), 900, "01:00:00:00", speed=F(24)), 100),
-    "variable, from 10:00:00:00": (lambda: phone(600), 60),
 }  # fmt: skip
 MIDNIGHT = [name for name in CASES if "midnight" in name]
 
@@ -178,9 +190,9 @@ def ranges(timeline: Any, start: int) -> list[tuple[int, int]]:
 
 
 def test_a_variable_rate_is_laid_on_one_that_editors_know(cut: Any) -> None:
-    export = cut("variable, from 10:00:00:00")[2]
+    export = cut("variable from 01:00:00:00, 3 h")[2]
     assert export.grid.rate in (25, 30, 50, 60)
-    assert str(export.grid.start) == "10:00:00:00"
+    assert str(export.grid.start) == "01:00:00:00"
 
 
 @pytest.mark.parametrize(("apart", "codes"), [(2, ["inexact_cuts"]), (10, [])])
@@ -191,6 +203,35 @@ def test_cuts_that_no_rate_can_name_are_said(apart: int, codes: list[str], tmp_p
     write_scenes(video, [50])
     warnings = prepare(video, Order(("csv",)), tmp_path).warnings
     assert [warning.code for warning in warnings if "cuts" in warning.code] == codes
+
+
+@pytest.mark.parametrize(("shots", "codes"), [(999, []), (1000, ["many_events"])])
+def test_a_list_of_more_events_than_it_can_number_goes_on_and_is_said(
+    shots: int, codes: list[str], tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "docs", "clip", constant(F(25), F(shots, 5)))
+    expected = write_scenes(video, range(5, 5 * shots, 5))
+    prepared = prepare(video, Order(("edl", "otio")), tmp_path)
+    assert [warning.code for warning in prepared.warnings if warning.code == "many_events"] == codes
+    text = text_of(prepared.export, "edl", tmp_path)
+    assert read_edl(text, F(25)).shots == expected
+    assert ranges(by_opentimelineio(text, "cmx_3600", rate=25.0), 0) == expected
+    without = prepare(video, Order(("otio",)), tmp_path)
+    assert "many_events" not in [warning.code for warning in without.warnings]
+
+
+def test_shots_without_a_frame_of_their_own_are_left_out_and_said(tmp_path: Path) -> None:
+    """12.5 fps: each frame is two of the proxy's. Events stay numbered one by one, shots keep their numbers."""
+    video = write_video(tmp_path / "docs", "clip", constant(F(25, 2), 8))
+    write_scenes(video, [50, 51, 100])
+    prepared = prepare(video, Order(("edl",)), tmp_path)
+    [said] = [warning for warning in prepared.warnings if warning.code == "empty_shots"]
+    assert said.message.startswith("1 shots")
+    text = text_of(prepared.export, "edl", tmp_path)
+    read = read_edl(text, prepared.export.grid.rate)
+    assert [end for _, end in read.shots[:-1]] == [start for start, _ in read.shots[1:]]
+    assert all(start < end for start, end in read.shots)
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith("* COMMENT: Shot")] == ["1", "3", "4"]
 
 
 def test_against_the_proxy_everything_is_as_it_was_found(tmp_path: Path) -> None:

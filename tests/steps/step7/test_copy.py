@@ -13,6 +13,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
+def valid(metadata):
+    """Return what an archive's metadata say, which is what the documentation says of them."""
+    written = json.loads(metadata.read_text())
+    schema = json.loads((REPOSITORY / "docs/schemas/archive_metadata.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(written)
+    return written
+
+
 def test_a_project_is_delivered_and_archived(workplace, tree):
     project = workplace.work_dir / "Projet 1"
     before = tree(project)
@@ -20,21 +28,20 @@ def test_a_project_is_delivered_and_archived(workplace, tree):
     assert tree(project) == before
     assert tree(workplace.output / "Projet 1") == before
     [metadata] = workplace.archives.glob("Projet 1 */*/metadata.json")
-    written = json.loads(metadata.read_text())
-    schema = json.loads((REPOSITORY / "docs/schemas/archive_metadata.json").read_text())
-    jsonschema.Draft202012Validator(schema).validate(written)
+    written = valid(metadata)
     assert metadata.parent.name == written["video_hash"]
     assert written["copied"] == {
         "scenes": "clip_scenes.csv", "audio": "clip_audio.json", "tracking": "clip_tracking.json",
     }  # fmt: skip
     assert written["source"] == {
-        "name": "clip.mov", "bytes": 16, "rate": "30000/1001", "variable_rate": False, "proxy_frames": 50,
+        "name": "clip.mov", "bytes": 16, "codec": "h264", "rate": "30000/1001", "variable_rate": False, "proxy_frames": 50,
     }  # fmt: skip
     archived = {path.name: path.read_bytes() for path in metadata.parent.iterdir() if path != metadata}
     assert archived == {
         name.removeprefix("docs/"): content for name, content in before.items() if name.startswith("docs/clip_")
     }
     assert {event["kind"] for event in workplace.events("artefact")} == {"archive_metadata"}
+    assert (written["missing"], written["accepted"]) == ([], False)
 
 
 def test_delivery_and_working_copy_share_no_data(workplace):
@@ -46,16 +53,25 @@ def test_delivery_and_working_copy_share_no_data(workplace):
 def test_provenance_is_what_the_steps_recorded_of_unchanged_files(workplace, tree):
     docs = workplace.work_dir / "Projet 1/docs"
 
-    def made(name):
+    (docs / "clip_contact.html").write_text("page")
+    (workplace.root / "secret").write_text("never archived")
+
+    def made(name, kind="x"):
         status = (docs / name).stat()
         sha256 = hashlib.sha256((docs / name).read_bytes()).hexdigest()
         return {
-            "kind": "x", "path": f"docs/{name}", "bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256,
+            "kind": kind, "path": f"docs/{name}", "bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256,
         }  # fmt: skip
 
     step3 = {
-        "step": "STEP3", "version": 4, "parameters": {"threshold": 0.5}, "models": {"transnetv2": "a" * 64}, "inputs": {},
-        "key": "k", "artefacts": [made("clip_scenes.csv"), made("clip_scenes.json")],
+        "step": "STEP3", "version": 4, "parameters": {"threshold": 0.5}, "models": {"transnetv2": "a" * 64},
+        "inputs": {"docs/clip.mp4": "b" * 64}, "key": "k", "finished_at": "2026-03-01T23:05:09+00:00", "seconds": 1.5,
+        "host": "studio", "python": "3.11.7", "packages": {"torch": "2.13.0"}, "device": "cpu", "metrics": {},
+        "provisional": False,
+        "artefacts": [
+            made("clip_scenes.csv"), made("clip_scenes.json"), made("clip_contact.html", "contact_page"),
+            made("../../../secret", "x"),
+        ],
     }  # fmt: skip
     record = {"schema": "derush.record/1", "steps": {"STEP3": step3}, "fingerprints": {}}
     (docs.parent / ".derush").mkdir()
@@ -63,11 +79,20 @@ def test_provenance_is_what_the_steps_recorded_of_unchanged_files(workplace, tre
     (docs / "clip_scenes.json").write_text("changed by hand")
     workplace.run()
     [metadata] = workplace.archives.glob("*/*/metadata.json")
-    said = {known["name"]: known for known in json.loads(metadata.read_text())["artefacts"]}
+    said = {known["name"]: known for known in valid(metadata)["artefacts"]}
+    assert "secret" not in said
     scenes = said["clip_scenes.csv"]
     assert [scenes[key] for key in ("step", "step_version", "parameters", "models")] == [
         "STEP3", 4, {"threshold": 0.5}, {"transnetv2": "a" * 64},
     ]  # fmt: skip
+    assert valid(metadata)["steps"] == {
+        "STEP3": {
+            "version": 4, "inputs": {"docs/clip.mp4": "b" * 64}, "finished_at": "2026-03-01T23:05:09+00:00", "seconds": 1.5,
+            "host": "studio", "python": "3.11.7", "packages": {"torch": "2.13.0"}, "device": "cpu",
+        }
+    }  # fmt: skip
+    page = said["clip_contact.html"]
+    assert (page["kind"], page["step"]) == ("contact_page", "STEP3")
     assert said["clip_scenes.json"]["step"] is None
     assert said["clip_audio.json"]["step"] is None
 
@@ -91,16 +116,21 @@ def test_a_dry_run_writes_nothing(workplace):
     assert list(workplace.archives.iterdir()) == []
 
 
-def test_a_changed_file_replaces_what_was_delivered_and_is_archived_anew(workplace):
+def test_the_version_delivered_before_becomes_a_numbered_one_and_the_new_one_is_archived_anew(workplace):
     workplace.run()
     changed = workplace.work_dir / "Projet 1/docs/clip_audio.json"
-    changed.write_bytes(b"better")
-    assert workplace.run().returncode == 0
     docs = workplace.output / "Projet 1/docs"
-    assert (docs / "clip_audio.json").read_bytes() == b"better"
-    assert not (docs / "clip_audio (2).json").exists()
+    for number, content in enumerate((b"better", b"best")):
+        changed.write_bytes(content)
+        assert workplace.run().returncode == 0
+        assert (docs / "clip_audio.json").read_bytes() == content
+        assert f"clip_audio ({number + 2}).json" in workplace.warnings()["kept_older"]
+    assert (docs / "clip_audio (2).json").read_bytes() == b"clip_audio.json"
+    assert (docs / "clip_audio (3).json").read_bytes() == b"better"
     archived = sorted(path.read_bytes() for path in workplace.archives.glob("*/*/clip_audio.json"))
-    assert archived == [b"better", b"clip_audio.json"]
+    assert archived == [b"best", b"better", b"clip_audio.json"]
+    workplace.run()
+    assert workplace.totals() == {"up_to_date": 1}
 
 
 @pytest.mark.parametrize("content", [b"a person's", b"clip_audio.jsoN"])
@@ -117,7 +147,7 @@ def test_a_file_that_is_not_ours_stays(workplace, content):
     (workplace.work_dir / "Projet 1/docs/clip_audio.json").write_bytes(b"newer")
     workplace.run()
     assert (theirs.read_bytes(), ours.read_bytes()) == (content, b"newer")
-    assert not theirs.with_name("clip_audio (3).json").exists()
+    assert theirs.with_name("clip_audio (3).json").read_bytes() == b"clip_audio.json"
 
 
 def test_a_delivered_file_that_a_person_edited_stays(workplace):
@@ -129,6 +159,22 @@ def test_a_delivered_file_that_a_person_edited_stays(workplace):
     assert edited.with_name("clip_audio (2).json").read_bytes() == b"clip_audio.json"
 
 
+@pytest.mark.parametrize("name", ["../../precious", "/{root}/precious"])
+def test_a_record_of_a_delivery_leads_nowhere_else(workplace, name):
+    """As if a person's file had been delivered by us: it would be moved aside."""
+    workplace.run()
+    precious = workplace.root / "precious"
+    precious.write_bytes(b"clip_audio.json")
+    record = workplace.output / "Projet 1/.derush/delivery.json"
+    known = json.loads(record.read_text())
+    known["files"]["docs/clip_audio.json"]["name"] = name.format(root=workplace.root)
+    record.write_text(json.dumps(known))
+    (workplace.work_dir / "Projet 1/docs/clip_audio.json").write_bytes(b"newer")
+    assert workplace.run().returncode == 0
+    assert precious.read_bytes() == b"clip_audio.json"
+    assert not list(workplace.root.glob("precious (*"))
+
+
 def test_what_is_there_already_with_the_same_content_is_left(workplace):
     there = workplace.output / "Projet 1/docs/clip_audio.json"
     there.parent.mkdir(parents=True)
@@ -137,37 +183,6 @@ def test_what_is_there_already_with_the_same_content_is_left(workplace):
     workplace.run()
     assert there.stat().st_mtime == 1
     assert not there.with_name("clip_audio (2).json").exists()
-
-
-def test_incomplete_videos_are_named_and_the_others_delivered(workplace, tree):
-    docs = workplace.make_video("Projet 1", "other")
-    (docs / "other_tracking.json").unlink()
-    (workplace.work_dir / "Projet 1/unconverted.mov").write_bytes(b"a video without a proxy")
-    assert workplace.run().returncode == 0
-    messages = [event["message"] for event in workplace.events("warning")]
-    assert "other is not delivered, it lacks other_tracking.json (STEP6)." in messages
-    assert "unconverted is not delivered, it lacks unconverted.mp4 (STEP2)." in messages
-    delivered = tree(workplace.output / "Projet 1")
-    assert [name for name in delivered if "other" in name or "unconverted" in name] == []
-    assert "docs/clip.mp4" in delivered and "notes.txt" in delivered
-
-
-def test_unreadable_facts_make_a_video_incomplete(workplace, tree):
-    docs = workplace.make_video("Projet 1", "other")
-    (docs / "other_source.json").write_bytes(b'{"original": 1}')
-    assert workplace.run().returncode == 0
-    assert "other_source.json (STEP2)" in workplace.warnings()["incomplete_video"]
-    delivered = tree(workplace.output / "Projet 1")
-    assert [name for name in delivered if "other" in name] == []
-
-
-def test_a_project_with_nothing_complete_fails_and_the_others_are_done(workplace):
-    docs = workplace.make_video("Projet 2", "lone")
-    (docs / "lone_audio.json").unlink()
-    assert workplace.run().returncode == 1
-    assert workplace.totals() == {"done": 1, "failed": 1}
-    assert workplace.failure()["code"] == "nothing_to_deliver"
-    assert not (workplace.output / "Projet 2").exists()
 
 
 def test_the_fallback_is_used_with_a_warning(workplace):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+
+from services.results_archiver import ResultsArchiver
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DEADLINE = 60
@@ -32,10 +35,10 @@ def _kill_when(process, is_time):
     process.wait(timeout=DEADLINE)
 
 
-def _enlarge(path):
-    """Make a file of 200 MB of which the disk holds the last byte only, so that copying it takes a moment."""
+def _enlarge(path, size=200_000_000):
+    """Make a file of `size` bytes of which the disk holds the last byte only, so that copying it takes a moment."""
     with path.open("r+b") as stream:
-        stream.truncate(200_000_000)
+        stream.truncate(size)
 
 
 def _has_content(folder, pattern):
@@ -63,6 +66,34 @@ def test_killed_while_copying(workplace, tree, mode):
     assert (delivered / "sources/clip.mov").stat().st_size == 200_000_000
     assert list((delivered / ".derush").glob("incoming*")) == []
     assert project.exists() == (mode == "copy")
+
+
+@pytest.mark.parametrize("mode", ["copy", "move"])
+def test_killed_at_ten_random_moments(workplace, tree, mode):
+    """Between the beginning and the end of a run, however long that is here; each kill meets what those before it left."""
+    workplace.variables["FINALIZE_MODE"] = mode
+    project, delivered = workplace.work_dir / "Projet 1", workplace.output / "Projet 1"
+    for path in (project / "sources/clip.mov", project / "docs/clip_tracking_raw.jsonl"):
+        _enlarge(path, 60_000_000)
+    before = {name: len(content) for name, content in tree(project).items()}
+    began = time.monotonic()
+    assert workplace.run("--dry-run").returncode == 0
+    dice, least = random.Random(mode), time.monotonic() - began
+    for _ in range(10):
+        process = _start(workplace)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=least * dice.uniform(0.5, 3))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=DEADLINE)
+        there = {name: len(content) for name, content in tree(delivered).items()}
+        assert there.items() <= before.items(), "a file that is not whole is in its place"
+        assert there == before or {name: len(content) for name, content in tree(project).items()} == before
+    assert workplace.run().returncode == 0
+    assert {name: len(content) for name, content in tree(delivered).items()} == before
+    assert project.exists() == (mode == "copy")
+    [entry] = ResultsArchiver(workplace.archives).list()
+    assert ResultsArchiver(workplace.archives).verify(entry) == []
 
 
 def test_killed_while_archiving(workplace, tree):

@@ -110,4 +110,4 @@ def test_delivered_again_after_being_brought_back(workplace, project):
     assert workplace.run().returncode == 0
     delivered = workplace.output / "Projet 1/docs"
     assert (delivered / "clip_audio.json").read_bytes() == b"second time"
-    assert sorted(path.name for path in delivered.iterdir() if "(2)" in path.name) == []
+    assert [path.name for path in delivered.iterdir() if "(2)" in path.name] == ["clip_audio (2).json"]

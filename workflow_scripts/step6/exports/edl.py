@@ -1,4 +1,8 @@
-"""CMX 3600 edit decision lists. The timeline counts in the medium's own timecode: record times are source times."""
+"""CMX 3600 edit decision lists. The timeline counts in the medium's own timecode: record times are source times.
+
+An event has a number of three digits there. A longer list goes on with four, in one file, as OpenTimelineIO reads it; whoever
+exports one is told, since some programs stop at 999.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from collections.abc import Iterator
 
 from workflow_scripts.step6.exports.timeline import Export, Span
 
+MOST_EVENTS = 999
+"""What the three digits of an event's number can say."""
 _COLOURS = {"speaker": "CYAN", "person": "GREEN", "shot": "WHITE"}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import filecmp
+import glob
 import json
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from workflow_scripts.step6.exports.after_effects import MOST_STREAMS
+from workflow_scripts.step6.exports.edl import MOST_EVENTS
 from workflow_scripts.step6.exports.formats import FORMATS, Format
 from workflow_scripts.step6.exports.making import axis_of, export_of, media_path
 from workflow_scripts.step6.exports.material import Material, read_material
@@ -23,6 +26,8 @@ from workflow_scripts.stepkit.projects import Project, Video
 
 FOLDER = "exports"
 """Of a project: where exports go unless somebody names another folder."""
+_TEMPORARY = f".export.{platform.node()}+"
+"""How the name of a file begins that is being written on this machine; the process follows."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,7 @@ def prepare(video: Video, order: Order, folder: Path, on_frame: Callable[[int], 
     possible = [made for made in order.chosen if made not in impossible]
     warnings = [missing[want] for want in sorted(missing) if any(want in made.wants for made in possible)]
     warnings += _doubts(material, order, is_exact=axis.is_exact)
-    if len(export.tracks.subjects(by_person=True)) > MOST_STREAMS and {"mgjson", "jsx"} & {it.name for it in possible}:
-        sentence = f"After Effects gets the {MOST_STREAMS} persons or tracks that are seen the longest."
-        warnings.append(ItemError("many_tracks", sentence, "Take ae-json for all of them."))
+    warnings += _losses(material, export, {made.name for made in possible})
     return Prepared(export, tuple(possible), tuple(impossible.items()), tuple(warnings))
 
 
@@ -79,13 +82,28 @@ def _doubts(material: Material, order: Order, *, is_exact: bool) -> Iterator[Ite
         yield ItemError("inexact_cuts", sentence, "Cut the proxy instead: --against proxy.")
 
 
+def _losses(material: Material, export: Export, names: set[str]) -> Iterator[ItemError]:
+    """Yield what formats cannot hold, or programs may not read."""
+    if left_out := len(material.scenes) - len(export.shots):
+        sentence = f"{left_out} shots show no frame of the original's that is not another shot's too, and are left out."
+        yield ItemError("empty_shots", sentence, "Cut the proxy instead, --against proxy, where each has its frames.")
+    if len(export.shots) > MOST_EVENTS and "edl" in names:
+        sentence = f"The edit decision list has {len(export.shots)} events, and CMX 3600 numbers {MOST_EVENTS}."
+        remedy = "Take otio, fcp7 or fcpxml for a program that stops there."
+        yield ItemError("many_events", sentence, remedy)
+    if len(export.tracks.subjects(by_person=True)) > MOST_STREAMS and {"mgjson", "jsx"} & names:
+        sentence = f"After Effects gets the {MOST_STREAMS} persons or tracks that are seen the longest."
+        yield ItemError("many_tracks", sentence, "Take ae-json for all of them.")
+
+
 def write(export: Export, made: Format, path: Path, *, replace: bool) -> None:
     """Write one file to its place: whole, or not at all; what is the same already is left as it is.
 
     Raises ItemError when there is another file and it may not be replaced, OSError when the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".export.{os.getpid()}.tmp")
+    _sweep(path.parent)
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}.tmp")
     try:
         made.write(export, temporary)
         if path.is_file() and not path.is_symlink() and filecmp.cmp(temporary, path, shallow=False):
@@ -96,6 +114,25 @@ def write(export: Export, made: Format, path: Path, *, replace: bool) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes of this machine left that were killed while they wrote an export."""
+    for left in folder.glob(f"{glob.escape(_TEMPORARY)}*.tmp"):
+        process = left.name[len(_TEMPORARY) : -len(".tmp")]
+        if process.isdecimal() and not _is_alive(int(process)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def missing_module(order: Order, settings: Settings) -> PrerequisiteMissing | None:

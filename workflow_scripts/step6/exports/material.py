@@ -79,7 +79,7 @@ def read_material(video: Video, wanted: frozenset[str], on_frame: Callable[[int]
     frames, missing = facts.proxy_frames, {}
     scenes, speech, tracks = (Scene(0, frames, ""),), Speech(), Tracks(facts.proxy_size)
     readers: dict[str, Callable[[Path], Any]] = {
-        "scenes": lambda path: _scenes(path, frames),
+        "scenes": lambda path: read_scenes(path, frames),
         "speech": lambda path: _speech(path, frames, names),
         "tracks": lambda path: read_tracks(path, frames, on_frame),
     }
@@ -126,7 +126,7 @@ def read_facts(video: Video) -> Facts:
         ) from error
 
 
-def _scenes(path: Path, frames: int) -> tuple[Scene, ...]:
+def read_scenes(path: Path, frames: int) -> tuple[Scene, ...]:
     """Read `<stem>_scenes.json`. Raises ItemError when its shots do not follow each other from the first frame to the last."""
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))["scenes"]
