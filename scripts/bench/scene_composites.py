@@ -225,11 +225,8 @@ def _encode(path: Path, frames: Sequence[Frame], ffmpeg: str) -> None:
             raise SystemExit(f"ffmpeg could not write {path.name}.")
 
 
-def composites(folder: Path, ffmpeg: str, clips: int, cuts: int, graduals: int, seed: int = 1) -> list[Composite]:
-    """Write so many clips, each with so many cuts and gradual transitions, into `folder`. The same seed, the same clips."""
-    media = fetch(folder, ffmpeg)
-    source = random.Random(seed)
-    return [
-        compose(folder / f"composite{number}.mp4", plan(source, cuts, graduals), source, media, ffmpeg)
-        for number in range(clips)
-    ]
+def composite(folder: Path, ffmpeg: str, number: int, cuts: int, graduals: int, seed: int = 1) -> Composite:
+    """Write clip `number` (from 0), with so many cuts and gradual transitions, into `folder`. The same seed, the same clips."""
+    source = random.Random(1000 * seed + number)
+    path = folder / f"composite{number}.mp4"
+    return compose(path, plan(source, cuts, graduals), source, fetch(folder, ffmpeg), ffmpeg)

@@ -5,9 +5,11 @@
     f1_hard_adaptive, f1_hard_content    the same of PySceneDetect's two detectors
     decode_share, model_share            seconds of decoding alone, and of the network alone, over STEP3's seconds
 
-Every figure is of one run, the ways in turns. F1 with a tolerance of a frame is printed too.
+On each clip the ways take turns. F1 with a tolerance of a frame is printed too.
 
-    envs/env/bin/python scripts/bench/scenes.py [--quick] [--rounds N]
+    envs/env/bin/python scripts/bench/scenes.py [--quick] [--rounds N] [--seed N]
+    envs/env/bin/python scripts/bench/scenes.py --clip 0        # measures one clip of the four and keeps that; then 1, 2, 3
+    envs/env/bin/python scripts/bench/scenes.py --sum           # the figures of all four, as they are kept
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ sys.path[:1] = [str(REPOSITORY), str(REPOSITORY / "scripts" / "bench")]
 
 import other_tools
 import scene_composites
-from scene_composites import Composite
 
 from config.catalog import models
 from config.settings import load_settings
@@ -46,7 +47,18 @@ class Sizes:
 
 
 _DETECTORS = REPOSITORY / ".cache" / "bench-scenes"
+_KEPT = REPOSITORY / ".cache" / "bench-scenes-measured"
 FULL, QUICK = Sizes(4, 50, 15), Sizes(1, 14, 5)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A clip's truth, and what was measured on it."""
+
+    cuts: list[int]
+    graduals: list[tuple[int, int]]
+    network: dict[str, Any]
+    detectors: dict[str, Any]
 
 
 def main() -> int:
@@ -54,26 +66,46 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one clip, in under 50 s")
     parser.add_argument("--rounds", type=int, default=1, help="how often each way is timed (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="what the clips are made by (default: 1)")
+    parser.add_argument("--clip", type=int, choices=range(FULL.clips), help="measure this one alone, and keep that")
+    parser.add_argument("--sum", action="store_true", help="measure nothing: the figures of the clips that are kept")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else FULL
+    kept = [_KEPT / f"seed{arguments.seed}-clip{number}.json" for number in range(sizes.clips)]
+    if arguments.sum:
+        measured = [_measured(json.loads(path.read_text(encoding="utf-8"))) for path in kept]
+    else:
+        numbers = range(sizes.clips) if arguments.clip is None else [arguments.clip]
+        measured = [measure(sizes, number, arguments.seed, arguments.rounds) for number in numbers]
+        if arguments.clip is not None:
+            _KEPT.mkdir(parents=True, exist_ok=True)
+            kept[arguments.clip].write_text(json.dumps(asdict(measured[0])), encoding="utf-8")
+    print(json.dumps(figures(measured)))
+    return 0
+
+
+def _measured(kept: dict[str, Any]) -> Measured:
+    return Measured(**{**kept, "graduals": [(first, after) for first, after in kept["graduals"]]})
+
+
+def measure(sizes: Sizes, number: int, seed: int, rounds: int) -> Measured:
+    """Make one clip, and measure every way on it."""
     settings = load_settings()
     ffmpeg = str(ffmpeg_binary(settings))
     other_tools.install(_DETECTORS, other_tools.OTHERS / "scenes-requirements.txt")
     with tempfile.TemporaryDirectory(prefix="derush-scenes-") as folder:
-        clips = scene_composites.composites(Path(folder), ffmpeg, sizes.clips, sizes.cuts, sizes.graduals)
-        paths = [str(clip.path) for clip in clips]
+        clip = scene_composites.composite(Path(folder), ffmpeg, number, sizes.cuts, sizes.graduals, seed)
         weights = settings.models_dir / models()["transnetv2"].file
         own = environments(settings)["transnet_env"]
         script = other_tools.OTHERS / "transnet_package.py"
         network = _printed(
-            [str(own.interpreter), "-W", "ignore", str(script), str(weights), ffmpeg, str(arguments.rounds), *paths],
+            [str(own.interpreter), "-W", "ignore", str(script), str(weights), ffmpeg, str(rounds), str(clip.path)],
             merged_environment(own.variables),
         )
         detectors = _printed(
-            [str(_DETECTORS / "bin" / "python"), str(other_tools.OTHERS / "scene_detectors.py"), *paths]
+            [str(_DETECTORS / "bin" / "python"), str(other_tools.OTHERS / "scene_detectors.py"), str(clip.path)]
         )
-    print(json.dumps(figures(clips, network, detectors)))
-    return 0
+    return Measured(clip.cuts, clip.graduals, network, detectors)
 
 
 def _printed(command: Sequence[str], variables: dict[str, str] | None = None) -> Any:
@@ -84,21 +116,33 @@ def _printed(command: Sequence[str], variables: dict[str, str] | None = None) ->
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def figures(clips: Sequence[Composite], network: Any, detectors: Any) -> dict[str, float]:
+def figures(clips: Sequence[Measured]) -> dict[str, float]:
     """Say how fast and how right each way was, and return the figures."""
-    seconds, frames = network["seconds"], network["frames"]
-    print(f"{frames} frames, computed in {network['precision']}, largest difference {network['difference']:.1e}")
-    for name, value in {**seconds, **{name: it["seconds"] for name, it in detectors.items()}}.items():
+    names = [*clips[0].network["seconds"], *clips[0].detectors]
+    seconds = {name: sum(_seconds(clip, name) for clip in clips) for name in names}
+    frames = sum(clip.network["frames"] for clip in clips)
+    difference = max(clip.network["difference"] for clip in clips)
+    print(f"{frames} frames, computed in {clips[0].network['precision']}, largest difference {difference:.1e}")
+    for name, value in seconds.items():
         print(f"{name:16} {frames / value:8.1f} frames a second")
-    ours = [[start for start, _ in found] for found in network["step3"]]
-    packages = [[start for start, _ in found] for found in network["package"]]
+    processor = {
+        name: sum(clip.network["processor_seconds"][name] for clip in clips) for name in ("predict_video", "step3")
+    }
+    print(
+        f"predict_video over STEP3 in seconds of the processor: {processor['predict_video'] / processor['step3']:.2f}"
+    )
+    print(
+        f"limits: decoding and model one after the other {seconds['decode'] + seconds['model']:.1f} s, STEP3 {seconds['step3']:.1f} s"
+    )
+    ours, packages = ([[start for start, _ in clip.network[name]] for clip in clips] for name in ("step3", "package"))
     print(f"same cuts as with the package's probabilities: {'yes' if ours == packages else 'no'}")
-    ways = {"step3": ours, **{name: it["cuts"] for name, it in detectors.items()}}
+    ways = {"step3": ours}
+    ways |= {name: [clip.detectors[name]["cuts"] for clip in clips] for name in clips[0].detectors}
     scores = {name: {tolerance: score(clips, found, tolerance) for tolerance in (0, 1)} for name, found in ways.items()}
     for name, by_tolerance in scores.items():
         for tolerance, (hard, gradual) in by_tolerance.items():
             print(f"{name:10} tolerance {tolerance}  F1 hard {hard:.3f}  gradual {gradual:.3f}")
-    print(f"kinds told right: {_kinds_right(clips, network['step3']):.3f} of the transitions found")
+    print(f"kinds told right: {_kinds_right(clips):.3f} of the transitions found")
     return {
         "over_predict_video": round(seconds["predict_video"] / seconds["step3"], 2),
         "f1_hard": round(scores["step3"][0][0], 3), "f1_gradual": round(scores["step3"][0][1], 3),
@@ -108,7 +152,12 @@ def figures(clips: Sequence[Composite], network: Any, detectors: Any) -> dict[st
     }  # fmt: skip
 
 
-def score(clips: Sequence[Composite], found: Sequence[Sequence[int]], tolerance: int) -> tuple[float, float]:
+def _seconds(clip: Measured, name: str) -> float:
+    timed = clip.network["seconds"]
+    return float(timed[name] if name in timed else clip.detectors[name]["seconds"])
+
+
+def score(clips: Sequence[Measured], found: Sequence[Sequence[int]], tolerance: int) -> tuple[float, float]:
     """Return F1 of hard cuts and of gradual transitions.
 
     What is found within a gradual transition counts for it: once right, any more wrong. All else is a hard cut, right
@@ -127,7 +176,7 @@ def score(clips: Sequence[Composite], found: Sequence[Sequence[int]], tolerance:
     return _f1(right, wrong, all_cuts), _f1(graduals_right, graduals_wrong, all_graduals)
 
 
-def _gradual_at(clip: Composite, start: int, tolerance: int) -> tuple[int, int] | None:
+def _gradual_at(clip: Measured, start: int, tolerance: int) -> tuple[int, int] | None:
     """Return the gradual transition that a shot's first frame lies in; the frame after its last mixed one counts too."""
     within = (it for it in clip.graduals if it[0] - tolerance <= start <= it[1] + tolerance)
     return next(within, None)
@@ -149,16 +198,16 @@ def _f1(right: int, wrong: int, wanted: int) -> float:
     return 2 * right / (right + wrong + wanted) if right else 0.0
 
 
-def _kinds_right(clips: Sequence[Composite], found: Sequence[Sequence[tuple[int, str]]]) -> float:
+def _kinds_right(clips: Sequence[Measured]) -> float:
     """Return the share of found transitions whose kind is the true one, of those that are true at all."""
     told = []
-    for clip, transitions in zip(clips, found, strict=True):
-        for start, kind in transitions:
+    for clip in clips:
+        for start, kind in clip.network["step3"]:
             if _gradual_at(clip, start, 1):
                 told.append(kind == "gradual")
             elif any(abs(start - cut) <= 1 for cut in clip.cuts):
                 told.append(kind == "cut")
-    return sum(told) / max(1, len(told))
+    return float(sum(told) / max(1, len(told)))
 
 
 if __name__ == "__main__":

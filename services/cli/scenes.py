@@ -34,14 +34,15 @@ def scenes_retune(
         int | None,
         typer.Option("--min-scene-frames", min=1, max=10_000, help="Shots shorter than this join a neighbour."),
     ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Back to the values of the settings.")] = False,
 ) -> int:
     """Find a video's shots anew with another threshold: no model runs, nothing is decoded.
 
-    Later runs of STEP3 keep to it, and what was made from the shots before is out of date.
+    Later runs of STEP3 keep to it until the video or the model changes; what was made from the shots before is out of date.
     """
     settings = load_settings()
-    if threshold is None and min_scene_frames is None:
-        raise ServiceError("nothing_to_retune", "No new value was given.", "Give --threshold or --min-scene-frames.", Exit.USAGE)  # fmt: skip
+    if reset != (threshold is None and min_scene_frames is None):
+        raise ServiceError("nothing_to_retune", "What to retune to is not clear.", "Give --threshold, --min-scene-frames or both; or --reset alone.", Exit.USAGE)  # fmt: skip
     proxy = proxy_named(video, settings)
     chosen = {"--threshold": threshold, "--min-scene-frames": min_scene_frames}
     options = [word for name, value in chosen.items() if value is not None for word in (name, str(value))]

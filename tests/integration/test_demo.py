@@ -87,15 +87,16 @@ def test_shots_are_found_anew_from_the_kept_curves(
     before = scenes.read_bytes()
     assert before.count(b"\n") > 2
 
-    def retune(video: str, threshold: str) -> int:
-        options = ("--threshold", threshold)
+    def retune(video: str, *options: str) -> int:
         return run_derush("scenes", "retune", video, *options, MODELS_DIR=str(tmp_path / "none")).returncode
 
-    assert retune("interview", "1") == 0
+    assert retune("interview", "--threshold", "1") == 0
     assert scenes.read_bytes().count(b"\n") == 2  # the head, and one shot: nothing is above 1
-    assert retune(f"{project.name}/interview.mp4", "0.5") == 0
+    assert retune(f"{project.name}/interview.mp4", "--reset") == 0
     assert scenes.read_bytes() == before
-    assert retune("no such video", "0.5") == Exit.USAGE
+    assert retune("no such video", "--threshold", "0.5") == Exit.USAGE
+    assert retune("interview") == Exit.USAGE
+    assert retune("interview", "--threshold", "0.5", "--reset") == Exit.USAGE
 
 
 def test_what_was_25_fps_already_is_not_encoded_again(demo: Demo) -> None:

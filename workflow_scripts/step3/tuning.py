@@ -63,6 +63,11 @@ _ACCEPTED: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+def is_accepted(key: str, value: Any) -> bool:
+    """Tell whether a known key can have this value."""
+    return _ACCEPTED[key][0](value)
+
+
 def read_tuning(path: Path) -> Tuning:
     """Read the file; an absent one says nothing. Raises UsageError for one that cannot be read, and for wrong values."""
     try:
@@ -87,9 +92,8 @@ def _check(path: Path, key: str, value: Any) -> None:
         return
     if key not in _ACCEPTED:
         raise UsageError("wrong_tuning", f"{path.name} has no key {key}.", f"Known: {', '.join(_ACCEPTED)}.")
-    is_accepted, accepted = _ACCEPTED[key]
-    if not is_accepted(value):
-        raise UsageError("wrong_tuning", f"{path.name}: {key} is {value!r:.100}.", f"Accepted: {accepted}.")
+    if not is_accepted(key, value):
+        raise UsageError("wrong_tuning", f"{path.name}: {key} is {value!r:.100}.", f"Accepted: {_ACCEPTED[key][1]}.")
 
 
 def _precision(said: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ of which the middle 50 count; the first frame stands 25 times before the video, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, repeat
 
 import numpy as np
@@ -18,6 +18,9 @@ SCALER = "bicubic"
 """How ffmpeg scales to this size. It is ffmpeg's default, which the network's package relies on: others move the curves."""
 
 Pixels = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+Middles = Callable[[Pixels], Probabilities]
+"""Takes windows (uint8, shape (n, 100, 27, 48, 3)), gives the two probabilities of their middle frames, (n, 50, 2)."""
 
 
 def windows(frames: Iterable[bytes]) -> Iterator[Pixels]:

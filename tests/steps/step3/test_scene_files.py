@@ -9,7 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from workflow_scripts.step3.scene_files import csv_text, document, permille, probabilities, run_lengths
+from workflow_scripts.step3.scene_files import Seen, csv_text, document, permille, probabilities, run_lengths, seen_of
 from workflow_scripts.step3.shots import Shot, Transition
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "docs/schemas/scenes.json").read_text())
@@ -46,10 +46,26 @@ def test_the_document_follows_its_schema():
         "parameters": {"threshold": 0.5, "min_scene_frames": 1},
     }
     curve = np.zeros(90_001, np.int64)
-    made = document('é "1".mp4', SHOTS, {"single_frame": curve, "many_hot": curve}, about)
+    made = document('é "1".mp4', SHOTS, Seen({"single_frame": curve, "many_hot": curve}), about)
+    assert "damaged" not in made
     jsonschema.Draft202012Validator(SCHEMA).validate(made)
     assert made["total_frames"] == 90_001
     assert made["scenes"][0] == {"start_frame": 0, "end_frame": 26, "transition_in": {"type": "start"}}
     assert made["scenes"][2]["transition_in"] == {
         "type": "gradual", "confidence": 0.51, "first_frame": 26, "last_frame": 40
     }  # fmt: skip
+
+
+def test_what_was_seen_comes_back_out_of_the_document():
+    about = {
+        "model": {"name": "transnetv2", "sha256": "0" * 64},
+        "parameters": {"threshold": 0.5, "min_scene_frames": 1},
+    }
+    curve = np.zeros(90_001, np.int64)
+    curve[26] = 900
+    made = document("a.mp4", SHOTS, Seen({"single_frame": curve, "many_hot": curve * 0}, [(3, 4), (900, 1000)]), about)
+    jsonschema.Draft202012Validator(SCHEMA).validate(made)
+    seen = seen_of(json.loads(json.dumps(made)))
+    assert list(seen.damaged) == [(3, 4), (900, 1000)]
+    np.testing.assert_array_equal(seen.curves["single_frame"], curve)
+    np.testing.assert_array_equal(seen.curves["many_hot"], curve * 0)

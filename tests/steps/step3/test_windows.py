@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from workflow_scripts.step3.ahead import read_ahead
+from workflow_scripts.step3.ahead import ReadAhead
 from workflow_scripts.step3.windows import batches, windows
 
 
@@ -54,7 +55,7 @@ def peak_of(frames: int) -> int:
     """Bytes that are held at most while a video of so many frames is read ahead and cut into windows."""
     tracemalloc.start()
     try:
-        with read_ahead((bytes(3888) for _ in range(frames)), 500) as stream:
+        with closing(ReadAhead((bytes(3888) for _ in range(frames)), 500)) as stream:
             for _ in batches(windows(stream), 2):
                 pass
         return tracemalloc.get_traced_memory()[1]
