@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import sys
 from fractions import Fraction
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.contract import Exit
+from services.items import WorkItem
 from tests.conftest import REPOSITORY
 from workflow_scripts.stepkit import ItemError, Project, UsageError, step_parser
 from workflow_scripts.stepkit.items import item_from, items_from_file
@@ -27,6 +29,14 @@ def put(path: Path, content: str = "x") -> Path:
 
 def stems(project: Project) -> dict[str, str]:
     return {str(project.delivered_name(path)): project.proxy_for(path).stem for path in project.originals()}
+
+
+def test_what_a_person_accepted_reaches_the_step_that_delivers() -> None:
+    line = WorkItem("project", "/w/p", "/w/p").line(force=True, accepted=["/w/p/docs/a.mp4"])
+    item = item_from(json.loads(line), "project")
+    assert (item.path, item.force, item.accepted) == (Path("/w/p"), True, (Path("/w/p/docs/a.mp4"),))
+    assert item_from({"path": "/w/p", "accepted": [1, None, "/w/b"]}, "project").accepted == (Path("/w/b"),)
+    assert item_from({"path": "/w/p", "accepted": "/w/b"}, "project").accepted == ()
 
 
 @pytest.mark.parametrize(("said", "cores"), [(3, 3), (0, None), (-1, None), (True, None), ("2", None), (1.5, None)])

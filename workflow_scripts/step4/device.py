@@ -13,6 +13,11 @@ CPU = "cpu"
 CUDA = "cuda"
 BATCHES = {CPU: (8,), CUDA: (32, 8, 1)}
 """Windows of ten seconds at a time: at first, and after each time that memory did not do."""
+BEAM = 5
+"""Hypotheses that Whisper follows: its own default."""
+_FULL = ("out of memory", "ALLOC_FAILED")
+"""What torch, CTranslate2 and cuBLAS say, in errors of different kinds."""
+Rung = TypeVar("Rung", bound=tuple[object, ...])
 Result = TypeVar("Result")
 
 
@@ -42,22 +47,40 @@ def ladder(device: str) -> list[tuple[str, int]]:
     return [(kind, batch) for kind in kinds for batch in BATCHES[kind]]
 
 
-def within_memory(
-    rungs: Sequence[tuple[str, int]], work: Callable[[str, int], Result], on_retreat: Callable[[str], None]
-) -> Result:
-    """Call `work` with a device and a batch; with the next pair each time that memory runs out.
+def whisper_ladder(device: str, compute_type: str) -> list[tuple[str, str, int]]:
+    """Return the devices, kinds of numbers and beams to transcribe with, likewise."""
+    on_cpu = (CPU, "int8", BEAM)
+    if device == CPU:
+        return [on_cpu]
+    return [(device, compute_type, BEAM), (device, compute_type, 1), (device, "int8", 1), on_cpu]
 
-    `on_retreat` is told in a sentence. Raises torch.OutOfMemoryError when the last pair is too much as well.
+
+def within_memory(rungs: Sequence[Rung], work: Callable[..., Result], on_retreat: Callable[[str], None]) -> Result:
+    """Call `work` with the parts of a rung, a device first; with the next rung each time that memory runs out.
+
+    `on_retreat` is told in a sentence. Raises what `work` raised when the last rung is too much as well.
     """
     import torch
 
-    for (device, batch), (less_device, less_batch) in pairwise(rungs):
+    for rung, less in pairwise(rungs):
         try:
-            return work(device, batch)
-        except torch.OutOfMemoryError:
-            pass
+            return work(*rung)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_full(error):
+                raise
         # Outside the handler: the exception would keep alive what the failed attempt holds.
-        if device == CUDA:
+        if rung[0] == CUDA:
             torch.cuda.empty_cache()
-        on_retreat(f"{device} ran out of memory with a batch of {batch}; going on with {less_batch} on {less_device}.")
+        on_retreat(f"{_told(rung)} ran out of memory; going on with {_told(less)}.")
     return work(*rungs[-1])
+
+
+def _is_full(error: Exception) -> bool:
+    import torch
+
+    full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return full or any(sign.lower() in str(error).lower() for sign in _FULL)
+
+
+def _told(rung: tuple[object, ...]) -> str:
+    return f"{rung[0]} ({', '.join(map(str, rung[1:]))})"

@@ -42,7 +42,7 @@ class SpeakerEmbedder:
 
     @torch.inference_mode()
     def embed(self, features: Tensor, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        """Return one embedding, (192,), of the features where `mask` is true; NaN throughout when they are too few.
+        """Return one embedding, (192,), of length 1, of the features where `mask` is true; full of NaN when they are too few.
 
         The mask spans the same time as the features, in frames of any length. As in 3D-Speaker the mean is taken off
         each utterance: here, off the chosen features. To choose features, not to weigh them, is what pyannote does for
@@ -52,4 +52,5 @@ class SpeakerEmbedder:
         chosen = features[torch.from_numpy(mask[nearest]).to(features.device)]
         if len(chosen) < MINIMUM_FRAMES:
             return np.full(DIMENSION, np.nan, dtype=np.float32)
-        return self._network((chosen - chosen.mean(0))[None])[0].float().cpu().numpy()
+        vector = self._network((chosen - chosen.mean(0))[None])[0].float().cpu().numpy()
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,9 @@ from config.settings import Settings
 from workflow_scripts.step4 import lemonfox_link, whisper_models
 from workflow_scripts.step4.alignment import with_transcript, with_turns
 from workflow_scripts.step4.chain import Link, LinkFailed
-from workflow_scripts.step4.device import CPU, CUDA, choose_device, ladder, wants_amp, within_memory
+from workflow_scripts.step4.device import CPU, CUDA, choose_device, ladder, wants_amp, whisper_ladder, within_memory
 from workflow_scripts.step4.joining import Print
+from workflow_scripts.step4.languages import language_code
 from workflow_scripts.step4.records import Speech, Turn
 from workflow_scripts.step4.sound import RATE, SHORTEST_SAMPLES, Sound, Waveform
 from workflow_scripts.stepkit import Step, Task, media
@@ -73,8 +75,7 @@ class Engines:
 
         embedder = self._embedder(choose_device(self._step.arguments.device, self._settings))
         features = embedder.features(torch.from_numpy(waveform))
-        vector = embedder.embed(features, np.ones(len(features), dtype=bool))
-        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+        return embedder.embed(features, np.ones(len(features), dtype=bool))
 
     def _embedder(self, device: str) -> SpeakerEmbedder:
         if device not in self._embedders:
@@ -106,24 +107,45 @@ class Engines:
             with _without_warnings():
                 from workflow_scripts.step4.pipeline import PretrainedDiarizer
             self._pipeline = PretrainedDiarizer(self._settings.pyannote_pipeline or "", self._settings.pyannote_token)
-        pipeline, waveform = self._pipeline, np.concatenate([*work.blocks()])
+        pipeline, waveform = self._pipeline, work.waveform()
         device = choose_device(self._step.arguments.device, self._settings)
         rungs = [(device, 1), (CPU, 1)] if device == CUDA else [(CPU, 1)]
         return _told_apart(known, within_memory(rungs, lambda where, _: pipeline(waveform, where), work.retreated))
 
     def _transcribe(self, work: _Work, known: Speech | None) -> Speech:
         assert known is not None  # it is due only then
-        chosen = whisper_models.chosen(self._settings)
-        if self._transcriber is None:
-            from workflow_scripts.step4.transcription import Transcriber, transcriber_device
+        from workflow_scripts.step4.transcription import transcriber_device
 
-            folder = self._step.model_path(chosen.model).parent if chosen.model else chosen.folder
-            assert folder is not None  # else it is skipped
-            asked = choose_device(self._step.arguments.device, self._settings)
-            self._transcriber = Transcriber(folder, *transcriber_device(asked, wants_amp(self._settings)))
-        language = whisper_models.language_code(self._settings.lemonfox_default_language)
-        told = self._transcriber(work.blocks(), known.turns, work.sound.milliseconds, language, work.progress)
-        return with_transcript(known, told)
+        folder = self._whisper()
+        language = language_code(self._settings.lemonfox_default_language)
+
+        def told(device: str, compute_type: str, beam: int) -> Speech:
+            transcriber = self._transcriber_for(folder, device, compute_type, beam)
+            return transcriber(work.blocks(), known.turns, work.sound.milliseconds, language, work.progress)
+
+        asked = choose_device(self._step.arguments.device, self._settings)
+        rungs = whisper_ladder(*transcriber_device(asked, wants_amp(self._settings)))
+        return with_transcript(known, within_memory(rungs, told, work.retreated))
+
+    def _whisper(self) -> Path:
+        """Return the folder of the Whisper that transcribes. Raises LinkFailed: the rest of the analysis does without."""
+        chosen = whisper_models.chosen(self._settings)
+        if chosen.model is not None:
+            try:
+                return self._step.model_path(chosen.model).parent
+            except Remediable as error:
+                raise LinkFailed(str(error)) from error
+        if chosen.folder is None:
+            raise LinkFailed(chosen.skip or "there is no Whisper")
+        return chosen.folder
+
+    def _transcriber_for(self, folder: Path, device: str, compute_type: str, beam: int) -> Transcriber:
+        if self._transcriber is None or self._transcriber.manner != (device, compute_type, beam):
+            from workflow_scripts.step4.transcription import Transcriber
+
+            self._transcriber = None  # before the next one is loaded: memory may be what lacks
+            self._transcriber = Transcriber(folder, device, compute_type, beam)
+        return self._transcriber
 
 
 class _Work:
@@ -137,6 +159,9 @@ class _Work:
 
     def blocks(self) -> Iterator[Waveform]:
         return self.sound.blocks(self._ffmpeg)
+
+    def waveform(self) -> Waveform:
+        return self.sound.waveform(self._ffmpeg)
 
     def progress(self, share: float) -> None:
         seconds = self.sound.samples / RATE
@@ -200,5 +225,5 @@ def configured(settings: Settings) -> dict[str, object]:
         "lemonfox": lemonfox_link.fields(settings) if asks_lemonfox else None,
         "pyannote_pipeline": settings.pyannote_pipeline,
         "whisper": whisper,
-        "whisper_language": whisper_models.language_code(settings.lemonfox_default_language) if whisper else None,
+        "whisper_language": language_code(settings.lemonfox_default_language) if whisper else None,
     }

@@ -13,6 +13,7 @@ from workflow_scripts.step4.answers import MalformedAnswer, read_answer
 from workflow_scripts.step4.chain import LinkFailed
 from workflow_scripts.step4.joining import Print, Voice, joined, matched
 from workflow_scripts.step4.joining import voices as voices_of
+from workflow_scripts.step4.paid import Paid
 from workflow_scripts.step4.records import Speech
 from workflow_scripts.step4.sound import RATE, SHORTEST_SAMPLES, Sound, Waveform
 from workflow_scripts.step4.upload import MEDIA_TYPE, Part, prepare
@@ -45,7 +46,8 @@ def ask(step: Step, task: Task, sound: Sound, embed: Embed) -> Speech:
     """Return what Lemonfox says about a sound. Raises LinkFailed.
 
     `embed` is called only when the sound was sent in parts, to find each speaker of one again in the others. Where it
-    fails, the speakers of each part keep labels of their own, and a warning says so.
+    fails, the speakers of each part keep labels of their own, and a warning says so. Answers are kept until they are
+    forgotten (`Paid`): where another part fails, or this machine does, they are not paid for again.
     """
     if sound.samples < SHORTEST_SAMPLES:
         return Speech()
@@ -59,8 +61,12 @@ def ask(step: Step, task: Task, sound: Sound, embed: Embed) -> Speech:
         settings.lemonfox_base_url or official, settings.lemonfox_api_key or "", settings.lemonfox_timeout_sec, asked
     )
     task.metrics["uploads"] = len(parts)
+    paid = Paid.of(task.video)
     answers = [
-        (part.start_ms, _answer(request, part, partial(_tell, task, sound, part, f"part {number} of {len(parts)}")))
+        (
+            part.start_ms,
+            _answer(request, part, paid, partial(_tell, task, sound, part, f"part {number} of {len(parts)}")),
+        )
         for number, part in enumerate(parts, 1)
     ]
     if len(answers) == 1:
@@ -68,11 +74,19 @@ def ask(step: Step, task: Task, sound: Sound, embed: Embed) -> Speech:
     return joined(answers, _names(step, task, sound, answers, embed))
 
 
-def _answer(request: lemonfox.Request, part: Part, on_wait: lemonfox.Waiting) -> Speech:
+def _answer(request: lemonfox.Request, part: Part, paid: Paid, on_wait: lemonfox.Waiting) -> Speech:
+    place = paid.place(part.path, request.fields)
     try:
-        return read_answer(lemonfox.transcribe(request, part.path, MEDIA_TYPE, on_wait), part.milliseconds)
+        return read_answer(place.read_bytes(), part.milliseconds)
+    except (FileNotFoundError, MalformedAnswer):  # it was not asked yet, or what was kept is spoilt
+        pass
+    answer = lemonfox.transcribe(request, part.path, MEDIA_TYPE, on_wait)
+    try:
+        speech = read_answer(answer, part.milliseconds)
     except MalformedAnswer as error:
         raise LinkFailed(f"its answer cannot be used: {error}") from error
+    paid.keep(place, answer)
+    return speech
 
 
 def _tell(task: Task, sound: Sound, part: Part, which: str, sent: int, passed: float) -> None:

@@ -21,18 +21,20 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository, in pla
 
 from config.catalog import models
 from config.settings import Settings
-from workflow_scripts.step4 import document, engines, rttm, speakers, subtitles, voices, whisper_models
+from workflow_scripts.step4 import document, engines, rttm, speakers, voices, whisper_models
 from workflow_scripts.step4.analysis import smoothed
 from workflow_scripts.step4.chain import Outcome, ask_in_turn
 from workflow_scripts.step4.joining import Print
+from workflow_scripts.step4.paid import Paid
 from workflow_scripts.step4.records import Speech, in_order_of_appearance, renamed, speaking_times
 from workflow_scripts.step4.sound import Sound, extract_sound
-from workflow_scripts.stepkit import ItemError, Step, Task, prerequisites, step_parser
+from workflow_scripts.stepkit import ItemError, Step, Task, prerequisites, step_parser, subtitles
+from workflow_scripts.stepkit.files import sha256_of
 from workflow_scripts.stepkit.media import ffmpeg_binary
 from workflow_scripts.stepkit.projects import Video
 from workflow_scripts.stepkit.records import Record
 
-VERSION = 2
+VERSION = 3
 REQUIRED = (
     prerequisites.module("torch"), prerequisites.module("pyannote"), prerequisites.ffmpeg(),
     *map(prerequisites.model, engines.MODELS), whisper_models.missing,
@@ -58,8 +60,12 @@ def _analyse(step: Step, task: Task) -> None:
         return
     made_under = _digest(video, asked, used)
     known = None if task.force else _known(video, made_under)
+    if task.force:
+        Paid.of(video).forget()
     told, speech = known or _heard(step, task, made_under)
     _write(task, told, speech, names)
+    if told["made_under"] is not None:  # else it is done again, and what was paid for serves then
+        Paid.of(video).forget()
     task.provisional = told["made_under"] is None
     task.metrics.update(
         engine=told["engine"] or "none", transcript=told["transcript_engine"] or "none",
@@ -85,9 +91,17 @@ def _digest(video: Video, asked: dict[str, Any], used: Sequence[str]) -> str:
 
 
 def _known(video: Video, made_under: str) -> tuple[dict[str, Any], Speech] | None:
-    """Return the analysis that is there, where it was made from the same: then only names have changed."""
+    """Return the analysis that is there, where it was made from the same: then only names have changed.
+
+    It must be the file that STEP4 wrote, to the byte: what was edited or spoilt is made anew.
+    """
+    record, path = Record(video.project, video.stem), video.artefact("_audio_raw.json")
+    artefacts = record.read()["steps"].get("STEP4", {}).get("artefacts", [])
+    written = {made["sha256"] for made in artefacts if made["path"] == record.relative(path)}
     try:
-        told, speech = document.read(video.artefact("_audio_raw.json"))
+        if sha256_of(path) not in written:
+            return None
+        told, speech = document.read(path)
         return (told, speech) if told["made_under"] == made_under else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -162,7 +176,7 @@ def _write(task: Task, told: dict[str, Any], speech: Speech, names: dict[str, st
             final.unlink(missing_ok=True)
             continue
         with task.output(f"speech_{suffix}", final) as path:
-            path.write_text(form(cues, names), encoding="utf-8", errors="replace")
+            path.write_text("".join(form(cues, names)), encoding="utf-8", errors="replace")
 
 
 if __name__ == "__main__":

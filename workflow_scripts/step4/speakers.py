@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ DIMENSION = 192
 class Match:
     """A video's speaker found in the project, or new to it.
 
-    `similarity` is the cosine to the nearest known speaker, None where there is no print to compare. `confidence`, from
+    `similarity` is the cosine to the nearest speaker of other videos, None where there is no print to compare. `confidence`, from
     0.5 to 1, says how far that is from the threshold, on the side that was decided for; 0 without a print.
     """
 
@@ -79,27 +79,50 @@ def matched(
 ) -> dict[str, Match]:
     """Give each speaker of a video one of the project's labels, or a new one; two of a video never share one.
 
-    The most alike pairs come first. A speaker without a print has the label of another such speaker that this video had.
+    They are compared with how the others' videos sound. What this video gave itself, when it was done before, counts for
+    nothing but the label: a speaker who is in no other video keeps theirs. The most alike pairs come first. A speaker
+    without a print has the label of another such speaker that this video had.
     """
-    taken: dict[str, Match] = {}
-    voices = {str(speaker["label"]): voice for speaker in known if (voice := _voice(speaker)) is not None}
-    pairs = sorted(
-        ((float(mine @ voice), who, label) for who, mine in prints.items() if mine is not None
-         for label, voice in voices.items()), reverse=True,
-    )  # fmt: skip
-    best = {who: similarity for similarity, who, _ in reversed(pairs)}
-    for similarity, who, label in pairs:
-        if similarity >= threshold and who not in taken and label not in {match.label for match in taken.values()}:
-            taken[who] = Match(label, round(similarity, 3), _confidence(similarity, threshold))
+    mine = {who: voice for who, voice in prints.items() if voice is not None}
+    elsewhere = _voices(known, lambda video: video != stem)
+    alike = {
+        who: max((float(voice @ other) for other in elsewhere.values()), default=None) for who, voice in mine.items()
+    }
+    taken = {
+        who: Match(label, round(similarity, 3), _confidence(similarity, threshold))
+        for who, label, similarity in _pairs(mine, elsewhere, threshold)
+    }
+    left = {who: voice for who, voice in mine.items() if who not in taken}
+    own = _voices([it for it in known if set(it["videos"]) == {stem}], lambda _: True)
+    before = {who: label for who, label, _ in _pairs(left, own, threshold)}
     silent = [str(it["label"]) for it in known if stem in it["videos"] and it["videos"][stem]["print"] is None]
     fresh = _fresh({str(speaker["label"]) for speaker in known})
-    for who, mine in prints.items():
+    for who, voice in prints.items():
         if who not in taken:
-            nearest = best.get(who)
-            label = silent.pop(0) if mine is None and silent else next(fresh)
-            sure = 0.0 if mine is None else _confidence(nearest, threshold)
+            nearest = alike.get(who)
+            label = before.get(who) or (silent.pop(0) if voice is None and silent else next(fresh))
+            sure = 0.0 if voice is None else _confidence(nearest, threshold)
             taken[who] = Match(label, None if nearest is None else round(nearest, 3), sure)
     return taken
+
+
+def _voices(known: Iterable[Mapping[str, Any]], which: Callable[[str], bool]) -> dict[str, Print]:
+    """Return how speakers sound in some of their videos, by label; those who have no print there are left out."""
+    heard = ((str(it["label"]), _voice([part for video, part in it["videos"].items() if which(video)])) for it in known)
+    return {label: voice for label, voice in heard if voice is not None}
+
+
+def _pairs(mine: Mapping[str, Print], others: Mapping[str, Print], threshold: float) -> list[tuple[str, str, float]]:
+    """Return who of `mine` is who of `others`, and how alike, each at most once; the most alike first."""
+    likely = sorted(
+        ((float(voice @ other), who, label) for who, voice in mine.items() for label, other in others.items()),
+        reverse=True,
+    )
+    found: list[tuple[str, str, float]] = []
+    for similarity, who, label in likely:
+        if similarity >= threshold and all(who != one and label != its for one, its, _ in found):
+            found.append((who, label, similarity))
+    return found
 
 
 def _confidence(similarity: float | None, threshold: float) -> float:
@@ -117,9 +140,9 @@ def _fresh(labels: set[str]) -> Iterator[str]:
         number += 1
 
 
-def _voice(speaker: Mapping[str, Any]) -> Print | None:
-    """Return how a speaker sounds over all videos, each counting by how long they speak there."""
-    heard = [(part["seconds"], _unpacked(part["print"])) for part in speaker["videos"].values() if part["print"]]
+def _voice(videos: Iterable[Mapping[str, Any]]) -> Print | None:
+    """Return how a speaker sounds over videos, each counting by how long they speak there."""
+    heard = [(part["seconds"], _unpacked(part["print"])) for part in videos if part["print"]]
     total = sum((seconds * voice for seconds, voice in heard), np.zeros(DIMENSION, dtype=np.float32))
     length = float(np.linalg.norm(total)) if heard else 0.0
     return np.asarray(total / length, dtype=np.float32) if length > 0 else None

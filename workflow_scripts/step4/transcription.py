@@ -12,6 +12,7 @@ from pathlib import Path
 import ctranslate2
 from faster_whisper import WhisperModel
 
+from workflow_scripts.step4.device import BEAM
 from workflow_scripts.step4.records import Passage, Speech, Turn
 from workflow_scripts.step4.sound import RATE, Waveform, cut
 
@@ -28,8 +29,9 @@ MARGIN_MS = 200
 class Transcriber:
     """A Whisper model: loaded once, called with one sound after another."""
 
-    def __init__(self, folder: Path, device: str, compute_type: str) -> None:
-        """Load a model for CTranslate2 out of a folder; nothing is looked for elsewhere."""
+    def __init__(self, folder: Path, device: str, compute_type: str, beam: int = BEAM) -> None:
+        """Load a model for CTranslate2 out of a folder; nothing is looked for elsewhere. `beam` hypotheses are followed."""
+        self.manner = (device, compute_type, beam)
         self._model = WhisperModel(str(folder), device=device, compute_type=compute_type, local_files_only=True)
 
     def __call__(
@@ -52,8 +54,9 @@ class Transcriber:
         sounds = cut(blocks, [(start * RATE // 1000, end * RATE // 1000) for start, end in spans])
         for (start, end), sound in zip(spans, sounds, strict=True):
             found, about = self._model.transcribe(
-                sound, language=language, word_timestamps=True, vad_filter=True, condition_on_previous_text=False
-            )
+                sound, language=language, beam_size=self.manner[2], word_timestamps=True, vad_filter=True,
+                condition_on_previous_text=False,
+            )  # fmt: skip
             language = language or about.language
             for segment in found:
                 segments += _passages([(segment.start, segment.end, segment.text)], start, end)

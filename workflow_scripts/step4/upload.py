@@ -76,7 +76,8 @@ def _compress(ffmpeg: Path, sound: Sound, part: Part, bitrate: int) -> None:
     command = [
         str(ffmpeg), "-nostdin", "-v", "error", "-y", "-i", media.input_url(sound.path), "-af", trim,
         "-c:a", "libopus", "-b:a", str(bitrate), "-vbr", "constrained", "-frame_duration", "60",
-        "-map_metadata", "-1", media.input_url(part.path),
+        # Exact: the same sound is the same file, by which a kept answer is known.
+        "-map_metadata", "-1", "-flags:a", "+bitexact", "-fflags", "+bitexact", media.input_url(part.path),
     ]  # fmt: skip
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode != 0:

@@ -7,18 +7,12 @@ from pathlib import Path
 
 from config.catalog import models
 from config.settings import Settings
+from workflow_scripts.step4.languages import language_code
 from workflow_scripts.stepkit import PrerequisiteMissing
 
 MODELS = {"base": "whisper-base", "tiny.en": "whisper-tiny.en"}
 FILES = ("model.bin", "config.json", "tokenizer.json")
 """What the folder of a Whisper for CTranslate2 must hold: what is missing would be looked for on a hub."""
-_CODES = {
-    "arabic": "ar", "catalan": "ca", "chinese": "zh", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en",
-    "finnish": "fi", "french": "fr", "german": "de", "greek": "el", "hebrew": "he", "hindi": "hi", "hungarian": "hu",
-    "italian": "it", "japanese": "ja", "korean": "ko", "norwegian": "no", "polish": "pl", "portuguese": "pt",
-    "romanian": "ro", "russian": "ru", "spanish": "es", "swedish": "sv", "turkish": "tr", "ukrainian": "uk",
-    "vietnamese": "vi",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,14 +58,6 @@ def missing(settings: Settings) -> PrerequisiteMissing | None:
         return None
     sentence = f"STEP4_TRANSCRIBE={settings.step4_transcribe} is not there or not whole."
     return PrerequisiteMissing("transcriber_missing", sentence, remedy)
-
-
-def language_code(language: str | None) -> str | None:
-    """Return the code of a language named in English (`french`) or by its code; None: it is to be found out."""
-    if language is None:
-        return None
-    lowered = language.strip().lower()
-    return lowered if lowered in _CODES.values() else _CODES.get(lowered)
 
 
 def _is_fetched(settings: Settings, name: str) -> bool:

@@ -20,11 +20,13 @@ from tests.steps.step4.lemonfox_server import FFMPEG, KEY, RATE, Lemonfox, Reply
 from workflow_scripts.step4 import lemonfox_link, voices
 from workflow_scripts.step4.chain import LinkFailed
 from workflow_scripts.step4.joining import joined, matched
+from workflow_scripts.step4.paid import Paid
 from workflow_scripts.step4.records import Passage, Speech, Turn
 from workflow_scripts.step4.sound import Sound
 from workflow_scripts.step4.splitting import SHORTEST_PART, cuts, levels
 from workflow_scripts.step4.upload import prepare
 from workflow_scripts.stepkit import PrerequisiteMissing
+from workflow_scripts.stepkit.projects import Project, Video
 
 LOWEST_HZ, APART_HZ, HEIGHTS = 300, 25, 100
 WORD_S, GAP_S, PAUSE_S = 0.25, 0.08, 0.6
@@ -82,6 +84,7 @@ class Bystander:
 
     def __init__(self, scratch: Path) -> None:
         self.scratch, self.metrics = scratch, dict[str, Any]()
+        self.video = Video(Project(scratch / "P"), "talk")
         self.warnings: list[str] = []
         self.messages: list[str] = []
 
@@ -180,6 +183,27 @@ def test_a_part_that_fails_fails_the_whole(lemonfox: Lemonfox, tmp_path: Path) -
     lemonfox.replies = [Reply(body=b"<html>")]
     with pytest.raises(LinkFailed, match="cannot be used: the answer is no JSON"):
         ask(lemonfox, tmp_path, sound, no_model)
+
+
+def test_answers_that_were_paid_for_are_not_asked_for_again(lemonfox: Lemonfox, tmp_path: Path) -> None:
+    sound = written(tmp_path / "sound.flac", spoken(120, seed=8)[0])
+    service = Service(by_ear)
+    lemonfox.replies = [service, service, Reply(400, b"no")]
+    with pytest.raises(LinkFailed, match="HTTP 400"):
+        ask(lemonfox, tmp_path, sound, no_model, LEMONFOX_MAX_UPLOAD_MB="0.16")
+    assert len(service.uploads) == 2
+    kept = Paid(tmp_path / "P" / ".derush" / "lemonfox" / "talk")
+    assert len(list(kept.folder.iterdir())) == 2
+    next(kept.folder.iterdir()).write_bytes(b"{")  # spoilt since: that one is asked for again
+    lemonfox.replies = [service]
+    speech, task = ask(lemonfox, tmp_path, sound, no_model, LEMONFOX_MAX_UPLOAD_MB="0.16")
+    assert task.metrics["uploads"] == 3 and len(service.uploads) == 4 and speech.words
+    ask(lemonfox, tmp_path, sound, no_model, LEMONFOX_MAX_UPLOAD_MB="0.16")
+    assert len(service.uploads) == 4
+    ask(lemonfox, tmp_path, sound, no_model, LEMONFOX_MAX_UPLOAD_MB="0.16", LEMONFOX_DEFAULT_PROMPT="Camille")
+    assert len(service.uploads) == 7, "another question is another answer"
+    kept.forget()
+    assert not kept.folder.exists()
 
 
 def test_a_limit_that_holds_next_to_nothing_is_said_to(lemonfox: Lemonfox, tmp_path: Path) -> None:

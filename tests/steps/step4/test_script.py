@@ -140,6 +140,23 @@ def test_a_name_that_a_person_gave_is_written_without_asking_again(workplace: Wo
     assert "1 up to date" in workplace.run(**asked).stderr
 
 
+def test_an_analysis_that_was_edited_or_of_another_sound_is_not_taken_for_known(
+    workplace: Workplace, lemonfox: Lemonfox
+) -> None:
+    lemonfox.replies = [Reply(body=json.dumps(ANSWER).encode())]
+    workplace.add("clip", 50, *TONE)
+    asked = {"LEMONFOX_API_KEY": KEY, "LEMONFOX_BASE_URL": lemonfox.address}
+    workplace.run(**asked)
+    raw = workplace.docs / "clip_audio_raw.json"
+    raw.write_text(raw.read_text().replace("Bonjour Paul", "Au revoir"))
+    assert "1 done" in workplace.run(**asked).stderr
+    assert workplace.told("clip")["text"] == "Bonjour Paul" and len(lemonfox.requests) == 2
+    workplace.add("clip", 50, "-f", "lavfi", "-i", "sine=duration=2:frequency=700")
+    assert "1 done" in workplace.run(**asked).stderr
+    assert len(lemonfox.requests) == 3
+    assert not list((workplace.docs.parent / ".derush" / "lemonfox").iterdir()), "what is done needs no answers kept"
+
+
 def test_a_transcript_without_speakers_takes_those_heard_here(
     workplace: Workplace, lemonfox: Lemonfox, sample: tuple[Path, Path]
 ) -> None:
@@ -177,6 +194,51 @@ def test_a_whisper_that_is_asked_for_and_not_there_is_exit_code_3(workplace: Wor
     workplace.add("clip", 25, *TONE)
     ended = workplace.run(STEP4_TRANSCRIBE=str(tmp_path))
     assert ended.returncode == 3 and "STEP4_TRANSCRIBE" in ended.stderr
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["of the catalogue", "a person's own"])
+def test_a_whisper_that_rotted_is_a_failed_link_and_the_speakers_stay(
+    workplace: Workplace, sample: tuple[Path, Path], tmp_path: Path, own: bool
+) -> None:
+    whole = Path(workplace.variables["MODELS_DIR"])
+    if not (whole / "whisper-tiny.en" / "model.bin").is_file():
+        missing("whisper-tiny.en")
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for path in whole.iterdir():
+        if path.name != "whisper-tiny.en":
+            (folder / path.name).symlink_to(path)
+    rotten = folder / "whisper-tiny.en"
+    rotten.mkdir()
+    for path in (whole / "whisper-tiny.en").iterdir():
+        (rotten / path.name).write_bytes(path.read_bytes() if path.name != "model.bin" else b"x" * path.stat().st_size)
+    workplace.add("clip", 750, "-i", str(sample[0]))
+    ended = workplace.run(MODELS_DIR=str(folder), STEP4_TRANSCRIBE=str(rotten) if own else "tiny.en")
+    assert ended.returncode == 0, ended.stderr
+    told = workplace.told("clip")
+    valid(told)
+    assert [(link["engine"], link["outcome"]) for link in told["fallback_chain"][1:]] == [
+        ("pyannote", "used"), ("whisper", "failed"),
+    ]  # fmt: skip
+    assert own or "derush models fetch whisper-tiny.en" in told["fallback_chain"][-1]["reason"]
+    assert len(told["speakers"]) == 2 and told["text"] is None and told["made_under"] is None
+
+
+def test_a_pipeline_whose_checkpoint_is_corrupt_is_a_failed_link(workplace: Workplace, tmp_path: Path) -> None:
+    folder = tmp_path / "pipeline"
+    folder.mkdir()
+    (folder / "segmentation.bin").write_bytes(b"x" * 4096)
+    (folder / "config.yaml").write_text(
+        "pipeline:\n  name: pyannote.audio.pipelines.VoiceActivityDetection\n  params:\n"
+        f"    segmentation: {folder}/segmentation.bin\nparams:\n  min_duration_on: 0.0\n  min_duration_off: 0.0\n"
+    )
+    workplace.add("clip", 50, *TONE)
+    ended = workplace.run(PYANNOTE_PIPELINE=str(folder))
+    assert ended.returncode == 0, ended.stderr
+    attempts = workplace.told("clip")["fallback_chain"]
+    assert [(link["engine"], link["outcome"]) for link in attempts[1:3]] == [
+        ("pyannote-pipeline", "failed"), ("pyannote", "used"),
+    ]  # fmt: skip
 
 
 def test_a_hub_that_is_not_there_is_a_failed_link(workplace: Workplace) -> None:

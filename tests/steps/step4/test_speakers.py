@@ -82,6 +82,20 @@ def test_a_video_done_again_keeps_its_labels_and_leaves_none_behind(project: Pro
     assert [speaker["label"] for speaker in kept(project)] == ["SPEAKER_00", "SPEAKER_02"]
 
 
+def test_a_video_done_again_is_not_another_video(project: Project) -> None:
+    paul, anna = voice(1), voice(2)
+    settle(project, "one", {"a": paul}, {"a": 60.0}, THRESHOLD)
+    prints = {"a": voice(3, paul, 0.7), "b": anna}
+    first = settle(project, "two", prints, {"a": 60.0, "b": 60.0}, THRESHOLD)
+    again = settle(project, "two", prints, {"a": 60.0, "b": 60.0}, THRESHOLD)
+    assert again == first
+    assert first["a"].similarity == pytest.approx(0.7, abs=0.01)
+    assert first["b"].similarity is not None and first["b"].similarity < 0.3
+    assert [sorted(speaker["videos"]) for speaker in kept(project)] == [["one", "two"], ["two"]]
+    alone = settle(project, "one", {"a": paul}, {"a": 60.0}, THRESHOLD)["a"]
+    assert alone.label == "SPEAKER_00" and alone.similarity == pytest.approx(0.7, abs=0.01)
+
+
 def test_confidence_falls_towards_the_threshold(project: Project) -> None:
     paul = voice(1)
     first = settle(project, "one", {"a": paul}, {"a": 9.0}, THRESHOLD)["a"]

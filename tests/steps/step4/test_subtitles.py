@@ -10,7 +10,7 @@ import pytest
 
 from workflow_scripts.step4.records import Passage, Turn
 from workflow_scripts.step4.rttm import rttm
-from workflow_scripts.step4.subtitles import LINE, LONGEST_MS, Cue, cues, srt, vtt
+from workflow_scripts.stepkit.subtitles import LINE, LONGEST_MS, SHORTEST_MS, Cue, cues, srt, vtt
 
 HOUR = 3_600_000
 
@@ -63,23 +63,40 @@ def test_lines_are_broken_in_the_middle() -> None:
     assert cue.lines == ("one two three four five six seven", "eight nine ten eleven twelve")
 
 
+def test_speakers_who_speak_at_once_keep_their_sentences() -> None:
+    words = [*spoken("I say this all the time.", "A", 0, 400), *spoken("And I say that.", "B", 500, 400)]
+    told = [(cue.start_ms, cue.end_ms, cue.lines, cue.speaker) for cue in cues(words, [])]
+    assert told == [(0, 2400, ("I say this all the time.",), "A"), (500, 2100, ("And I say that.",), "B")]
+
+
+def test_short_words_stay_as_long_as_nothing_follows() -> None:
+    ends = [cue.end_ms for cue in cues([Passage(0, 100, "No", "A"), Passage(500, 600, "Yes", "B")], [])]
+    assert ends == [500, 500 + SHORTEST_MS]
+
+
+def test_a_name_before_right_to_left_words_does_not_turn_them() -> None:
+    found = cues([Passage(0, 1000, "שלום, Paul", "Zoé"), Passage(2000, 3000, "1984 مرحبا", "Ada")], [])
+    assert [block.split("\n")[2] for block in srt(found, {})] == ["\u200fZoé: שלום, Paul", "\u200fAda: 1984 مرحبا"]
+    assert "<v Zoé>שלום, Paul\n" in "".join(vtt(found, {}))
+
+
 def test_srt_names_the_speaker_once_a_turn_and_knows_long_days() -> None:
     found = [
         Cue(0, 1500, ("Hello.",), "SPEAKER_00"),
         Cue(2000, 3000, ("I am", "Paul."), "SPEAKER_00"),
         Cue(100 * HOUR + 61_001, 100 * HOUR + 62_000, ("Late.",), None),
     ]
-    assert srt(found, {"SPEAKER_00": "Paul D."}) == (
+    assert "".join(srt(found, {"SPEAKER_00": "Paul D."})) == (
         "1\n00:00:00,000 --> 00:00:01,500\nPaul D.: Hello.\n\n"
         "2\n00:00:02,000 --> 00:00:03,000\nI am\nPaul.\n\n"
-        "3\n100:01:01,001 --> 100:01:02,000\nLate.\n"
+        "3\n100:01:01,001 --> 100:01:02,000\nLate.\n\n"
     )
 
 
 def test_vtt_has_voice_tags_and_escapes() -> None:
     found = [Cue(0, 1500, ("a < b & c", "-->"), "SPEAKER_00"), Cue(1500, 2000, ("d",), None)]
-    assert vtt(found, {"SPEAKER_00": "<Paul>"}) == (
-        "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v &lt;Paul&gt;>a &lt; b &amp; c\n--&gt;\n\n00:00:01.500 --> 00:00:02.000\nd\n"
+    assert "".join(vtt(found, {"SPEAKER_00": "<Paul>"})) == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v &lt;Paul&gt;>a &lt; b &amp; c\n--&gt;\n\n00:00:01.500 --> 00:00:02.000\nd\n\n"
     )
 
 
