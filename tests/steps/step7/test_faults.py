@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.results_archiver import ResultsArchiver
+from tests.conftest import missing
 from tests.steps.step7 import faulty
 from tests.steps.step7.faulty import Disks, FaultServer, Order
 
@@ -22,8 +23,10 @@ MODES = ("copy", "move")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
-    if sys.platform != "linux" or not shutil.which("cc"):
-        pytest.skip("no C compiler to make the faults with, or no Linux to preload them on")
+    if sys.platform != "linux":
+        pytest.skip("faults are preloaded on Linux alone")
+    if not shutil.which("cc"):
+        missing("a C compiler to make the faults with (cc)")
     with FaultServer(tmp_path_factory.mktemp("faults")) as running:
         yield running
 
