@@ -21,7 +21,8 @@ Find = Callable[[StepSpec, str], Iterable[WorkItem]]
 
 STOPPED_AT_FAILURE = "stopped_at_failure"
 """The code of an outcome: skipped, with nothing against the task itself, because another failed first."""
-_GOOD = frozenset({"done", "up_to_date", "accepted"})
+_DONE = frozenset({"done", "up_to_date"})
+_GOOD = _DONE | {"accepted"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Task:
     def is_whole(self) -> bool:
         """Whether it is about a project as a whole."""
         return self.item.kind == "project"
+
+
+def _lacked(later: Task, outcome: Outcome) -> bool:
+    """Tell whether a task that ended would do more with a failure before it accepted: a project was done without that video."""
+    return outcome.status == "skipped" or (later.is_whole and outcome.status in _DONE)
 
 
 class Flow:
@@ -184,11 +190,11 @@ class Flow:
         return self._open_again([task], force=force)
 
     def accept(self, task: Task) -> list[Task]:
-        """Take a failure as it is: what was skipped because of it is open again, and returned."""
+        """Take a failure as it is: what was skipped because of it, or done without it, is open again, and returned."""
         assert task.outcome is not None
         task.outcome = replace(task.outcome, status="accepted")
-        skipped = [later for later in self.followers(task) if later.outcome and later.outcome.status == "skipped"]
-        return self._open_again(skipped, force=False)
+        lacking = [later for later in self.followers(task) if later.outcome and _lacked(later, later.outcome)]
+        return self._open_again(lacking, force=False)
 
     def _open_again(self, tasks: Iterable[Task], *, force: bool) -> list[Task]:
         reopened: list[Task] = []
@@ -214,7 +220,7 @@ class Flow:
         while ready:
             task = heapq.heappop(ready)[-1]
             self._waiting[stage_id] -= task.item.size
-            if task.outcome is None and not task.is_running and not task.needs:
+            if self._may_begin(task):
                 task.is_running = True
                 return task
         return None
@@ -376,10 +382,14 @@ class Flow:
         task.outcome, task.is_running = outcome, False
         self._open[task.stage.id] -= 1
 
-    def _queue(self, task: Task) -> None:
+    def _may_begin(self, task: Task) -> bool:
+        """Tell whether nothing is in the way of a task; what a command comes after may have been opened again."""
         if task.needs or task.outcome is not None or task.is_running:
-            return
-        if task.stage.spec is None and self._is_expected(task.stage.before):
+            return False
+        return task.stage.spec is not None or not self._is_expected(task.stage.before)
+
+    def _queue(self, task: Task) -> None:
+        if not self._may_begin(task):
             return
         order = self._projects.get(task.project, 0)
         heapq.heappush(self._ready[task.stage.id], (order, -task.item.size, task.number, task))

@@ -77,10 +77,16 @@ class Requested:
     def _accept(self, meant: list[Task]) -> None:
         for task in meant:
             if task.outcome and task.outcome.status == "failed":
+                name = f"{task.stage.label} {Path(task.item.path).name}"
+                if is_followed_by_work(task, self._flow):  # what is at work began without it
+                    self._run.changed(
+                        f"{name} is not accepted now: a later step is at work. Accept it when that has ended."
+                    )
+                    continue
                 reopened = self._flow.accept(task)
                 self._book.accepted(task)
                 self._book.again(reopened)
-                self._run.changed(f"{task.stage.label} {Path(task.item.path).name} is accepted as it is")
+                self._run.changed(f"{name} is accepted as it is")
         self._book_skipped()
 
     def _book_skipped(self) -> None:

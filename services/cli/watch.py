@@ -21,8 +21,10 @@ from services.errors import ServiceError
 from services.executions import Store
 from services.launching import launch, named_briefly, plan_for, steps_named
 from services.options import Options
+from services.responses import GlobalStatus
 from services.status import global_status
 from services.statuses import ENDED
+from services.survival import Orphans
 
 _LOOK_EVERY = 2.0
 """Seconds between two looks at the runs that go on."""
@@ -58,7 +60,7 @@ def watch(
     store = open_store(settings)
     plan_for(places, workflow, chosen)  # what is asked for wrongly is said now, not when something comes
     signal.signal(signal.SIGTERM, _as_ctrl_c)
-    to_person.print(f"Watching {', '.join(map(str, places))}. Ctrl-C ends it; runs go on.", soft_wrap=True)
+    _say(f"Watching {', '.join(map(str, places))}. Ctrl-C ends it; runs go on.")
     with suppress(KeyboardInterrupt), closing(arrivals(places, settings, options)) as coming, Endings(store) as endings:
         for paths, left_out in coming:
             for said in left_out:
@@ -100,21 +102,28 @@ class Endings:
         self._thread.join()
 
     def _look(self) -> None:
+        orphans = Orphans(self._store)
         while not self._over.wait(_LOOK_EVERY):
+            orphans.look()  # a run whose supervisor was killed ends too
             for run_id in list(self._going):
                 try:
-                    told = global_status(self._store, run_id)
-                except ServiceError as gone:  # somebody deleted it from the history
-                    _say(f"{self._going.pop(run_id)}: {gone.message}")
-                    continue
-                if told.status in ENDED:
-                    counts = ", ".join(f"{count} {status}" for status, count in told.counts.items())
-                    more = "" if told.status == "succeeded" else f"; derush show {run_id}"
-                    _say(f"{self._going.pop(run_id)}: {told.status} ({counts or 'nothing to do'}){more}")
+                    if self._store.run_of(run_id).status in ENDED:
+                        _say(f"{self._going[run_id]}: {_told(global_status(self._store, run_id))}")
+                        del self._going[run_id]
+                except ServiceError as error:
+                    if error.code == "no_such_execution":  # somebody deleted it from the history
+                        del self._going[run_id]  # anything else passes: it is looked for again
+
+
+def _told(run: GlobalStatus) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in run.counts.items())
+    more = "" if run.status == "succeeded" else f"; derush show {run.execution_id}"
+    return f"{run.status} ({counts or 'nothing to do'}){more}"
 
 
 def _say(sentence: str) -> None:
-    to_person.print(f"{datetime.now():%H:%M} {sentence}", soft_wrap=True)
+    # Names of files are no markup, whatever brackets they have.
+    to_person.print(f"{datetime.now():%H:%M} {sentence}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _as_ctrl_c(_number: int, _frame: FrameType | None) -> None:

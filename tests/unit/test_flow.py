@@ -206,6 +206,21 @@ def test_an_accepted_failure_lets_what_depends_on_it_go_on() -> None:
     assert take(made) == ["STEP5 v1"]
 
 
+def test_a_delivery_that_was_made_without_a_video_is_made_again_once_that_is_accepted() -> None:
+    made = planned(**DELIVERED)
+    take(made)
+    end(made, "STEP6", f"{PROJECT}/v1", "failed")
+    end(made, "STEP6", f"{PROJECT}/v2")
+    assert take(made) == ["STEP7 a"]
+    end(made, "STEP7", PROJECT)
+    reopened = made.accept(task_of(made, "STEP6", f"{PROJECT}/v1"))
+    assert "STEP7 a" in [label(task) for task in reopened]
+    assert take(made) == ["STEP7 a"], "and its check waits for it once more"
+    assert task_of(made, "STEP7", PROJECT).accepted == [f"{PROJECT}/v1"]
+    end(made, "STEP7", PROJECT)
+    assert take(made) == ["step7.test step7.test", "validation.1 validation.1"]
+
+
 def test_accepting_one_of_two_failures_is_not_enough() -> None:
     made = extracted("o1")
     take(made)

@@ -153,7 +153,7 @@ def _counting(plan: Plan, on_frames: OnFrames) -> OnFrame:
 
 def _proving(way: Way, plan: Plan, on_frames: OnFrames) -> Callable[[int], None] | None:
     """Return what tells of a proof that decodes all of a proxy; None where the short one is wanted."""
-    return (lambda done: on_frames(done, plan.frames, "checking")) if way.full_proof else None
+    return (lambda _done: on_frames(plan.frames, plan.frames, "checking")) if way.full_proof else None
 
 
 def _wanted_sound(seen: Probe, plan: Plan, margin: Fraction | None) -> WantedSound | None:

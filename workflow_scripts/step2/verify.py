@@ -157,7 +157,7 @@ def _decode_all(proxy: Path, frames: int, on_decoded: OnDecoded) -> None:
                 if isinstance(frame, av.VideoFrame):
                     count += 1
                     if frame.is_corrupt:
-                        raise _damaged_at(packet)
+                        raise _wrong(f"its frame at {frame.time or 0:.2f} s is damaged")
                     if count % _TELL_EVERY == 0:
                         on_decoded(count)
     if count != frames:

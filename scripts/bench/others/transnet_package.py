@@ -42,8 +42,8 @@ def main() -> None:
     network, package = load(weights, models()["transnetv2"].sha256, "cpu"), TransNetV2(device="cpu")
     torch.use_deterministic_algorithms(False)
     decoded = list(_frames(ffmpeg, clip))
-    for way in (network.curves, lambda frames: package.predict_frames(_tensor(frames), quiet=True)):
-        list(way(decoded[:100]))  # both once before it counts
+    list(network.curves(decoded[:100]))  # both once before it counts
+    package.predict_frames(_tensor(decoded[:100]), quiet=True)
     ways: dict[str, Callable[[], object]] = {
         "predict_video": lambda: _numpy(package.predict_video(clip, quiet=True)[1:]),
         "step3": lambda: _streamed(network, ffmpeg, clip),
