@@ -41,6 +41,11 @@ class Choice:
         return (*self.engines, self.fallback) if self.fallback else self.engines
 
     @property
+    def looks_on_gpu(self) -> bool:
+        """Whether an engine that looks at every frame runs on a GPU: not the one for objects alone."""
+        return any(spec.name in self.on_gpu for spec in self.engines)
+
+    @property
     def name(self) -> str:
         """The engines' names as a person writes them."""
         return JOIN.join(spec.name for spec in self.engines)
@@ -192,6 +197,16 @@ def worker_count(settings: Settings) -> int:
         return settings.tracking_cpu_workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, int(_free_gigabytes() / _WORKER_GB)))
+
+
+def gpu_of_each_worker(chosen: Choice, settings: Settings) -> list[int]:
+    """Return the GPU's number for each worker there is to be: one worker a GPU where one looks at every frame, else `worker_count`.
+
+    Those share the GPUs where only the engine for objects uses them; where none does the numbers mean nothing.
+    """
+    there = gpus() if chosen.on_gpu else 1
+    count = there if chosen.looks_on_gpu else worker_count(settings)
+    return [number % there for number in range(count)]
 
 
 def workers_for(settings: Settings, share: int | None, most: int) -> int:

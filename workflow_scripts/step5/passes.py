@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from workflow_scripts.step5.face_prints import FacePrints
-from workflow_scripts.step5.people_file import recognised, remember_voices, voices_elsewhere
+from workflow_scripts.step5.people_file import audio_sha256, recognised, remember_voices, voices_elsewhere
 from workflow_scripts.step5.scenes import Scene
 from workflow_scripts.step5.sightings import Sighting, Sightings
 from workflow_scripts.step5.speaking import speaking
@@ -34,9 +34,10 @@ def second_pass(
 
     `scratch` is a folder on the project's file system; `prints` made those of the faces. Raises ItemError when STEP4's file or the people's is damaged.
     """
+    audio = audio_sha256(video)  # first: STEP4 may write anew at any time, and then what is found here counts no more
     turns = read_turns(video.artefact("_audio_raw.json"), scenes[-1].end)
     identities = recognised(video.project, video.stem, sightings, scratch, prints.kind, prints.same)
     people = {track: identity.person for track, identity in identities.items()}
     speech = speaking(sightings, people, turns, scenes, voices_elsewhere(video.project, video.stem))
-    remember_voices(video.project, video.stem, speech.together)
+    remember_voices(video.project, video.stem, speech.together, audio)
     return Found(identities, speech)

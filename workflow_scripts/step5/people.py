@@ -87,7 +87,7 @@ def _joined(
     for members in _linked(alike, least):
         owner = names[members[0]] if members[0] < len(names) else None
         groups.append((owner, [linked[node - len(names)] for node in members if node >= len(names)]))
-    _attach(groups, sightings, prints, by_length[_MOST_LINKED:], least)
+    _attach(groups, known, sightings, prints, by_length[_MOST_LINKED:], least)
     return [
         Group(tuple(sightings[index].track for index in sorted(own)), owner, by, _row(prints[own].mean(axis=0)))
         for owner, own in groups
@@ -97,6 +97,7 @@ def _joined(
 
 def _attach(
     groups: list[tuple[str | None, list[int]]],
+    known: Mapping[str, Floats],
     sightings: Sequence[Sighting],
     prints: Matrix,
     rest: Sequence[int],
@@ -104,8 +105,8 @@ def _attach(
 ) -> None:
     """Add the tracks that were too many to be linked, each to the group it is most like, or as one of its own."""
     means = np.zeros((len(groups) + len(rest), prints.shape[1]), np.float32)
-    for place, (_, own) in enumerate(groups):
-        means[place] = _row(prints[own].mean(axis=0)) if own else 0
+    for place, (owner, own) in enumerate(groups):
+        means[place] = known[owner] if owner and not own else _row(prints[own].mean(axis=0))
     times = [_Times(sightings[index] for index in own) for _, own in groups]
     for index in rest:
         track, print_ = sightings[index], prints[index].astype(np.float32)

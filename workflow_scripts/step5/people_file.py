@@ -7,6 +7,7 @@ work at once take turns. A person of flesh and blood may write a `name`, which i
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,16 +19,18 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.step5.detections import Floats
-from workflow_scripts.step5.face_prints import PRINT, SFace
+from workflow_scripts.step5.face_prints import SFace
 from workflow_scripts.step5.people import Group, Identity, grouped, identities
 from workflow_scripts.step5.sightings import Sighting
 from workflow_scripts.step5.speaking import Together
 from workflow_scripts.stepkit import ItemError
 from workflow_scripts.stepkit.files import publish, write_json
-from workflow_scripts.stepkit.projects import Project
+from workflow_scripts.stepkit.projects import Project, Video
+from workflow_scripts.stepkit.records import Record
 
 SCHEMA = "derush.people/1"
 _DECIMALS = 5
+_MOST_FRAMES = 1 << 31
 
 
 def recognised(
@@ -43,11 +46,12 @@ def recognised(
     `scratch` is a folder on the project's file system; `kind` and `same` are those of the faces' prints (see `FacePrints`): a person
     whose prints are of another kind is not known again. Raises ItemError `bad_people` when the file was damaged by hand.
     """
+    length = next((len(one.face) for one in sightings if one.face is not None), 0)
     with _changed(project) as people:
-        groups = grouped(sightings, _prints(people, kind), same)
+        groups = grouped(sightings, _prints(people, kind, length), same)
         former = _without(people, stem)
         names = [_named(people, group, stem, former) for group in groups]
-        elsewhere = _prints(people, kind)
+        elsewhere = _prints(people, kind, length)
         found = identities(sightings, groups, names)
         by_track = {sighting.track: sighting for sighting in sightings}
         for group, name in zip(groups, names, strict=True):
@@ -63,21 +67,39 @@ def recognised(
 
 
 def voices_elsewhere(project: Project, stem: str) -> Together:
-    """Return what the other videos of a project showed of which voice is whose."""
+    """Return what the other videos of a project showed of which voice is whose.
+
+    A video that is there no more, or that STEP4 has heard anew since, says nothing: its speakers may be called otherwise by now.
+    """
+    people = _read(people_file(project))
+    others = {video.stem: audio_sha256(video) for video in project.videos() if video.stem != stem}
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for name, person in _read(people_file(project)).items():
-        for other, video in person["videos"].items():
-            for voice, frames in video["voices"].items() if other != stem else ():
-                sums[voice, name] += frames
+    for name, person in people.items():
+        for other, said in person["videos"].items():
+            if said["voices_from"] is not None and said["voices_from"] == others.get(other):
+                for voice, frames in said["voices"].items():
+                    sums[voice, name] += frames
     return dict(sums)
 
 
-def remember_voices(project: Project, stem: str, together: Together) -> None:
-    """Record what a video showed of which voice is whose, of people who are known by the face."""
+def audio_sha256(video: Video) -> str | None:
+    """Return the sha256 of what STEP4 heard in a video (`_audio_raw.json`); None where that cannot be read."""
+    try:
+        return Record(video.project, video.stem).fingerprint(video.artefact("_audio_raw.json"))
+    except OSError:
+        return None
+
+
+def remember_voices(project: Project, stem: str, together: Together, audio: str | None) -> None:
+    """Record what a video showed of which voice is whose, of people who are known by the face.
+
+    `audio` is the sha256 of the `_audio_raw.json` that calls the voices so: see `audio_sha256`.
+    """
     with _changed(project) as people:
         for (voice, name), frames in sorted(together.items()):
             if name in people and people[name]["by"] == "face" and stem in people[name]["videos"]:
-                people[name]["videos"][stem]["voices"][voice] = round(frames, 1)
+                said = people[name]["videos"][stem]
+                said["voices"][voice], said["voices_from"] = round(frames, 1), audio
 
 
 def people_file(project: Project) -> Path:
@@ -107,10 +129,10 @@ def _read(path: Path) -> dict[str, Any]:
     """Return the people that are recorded; none where there is no file."""
     try:
         people = json.loads(path.read_text(encoding="utf-8"))["people"]
-        return _alike({str(key): _checked(key, person) for key, person in people.items()})
+        return {str(key): _checked(key, person) for key, person in people.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
         remedy = (
             "Mend it, or remove it and run STEP5 with --force on all videos of the project: "
             "the people are then found anew, without the names given to them."
@@ -124,39 +146,58 @@ def _checked(key: str, person: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{key} is no key of a person")
     videos = {}
     for stem, video in person["videos"].items():
-        face = None if video["face"] is None else np.array(video["face"], np.float64).reshape(-1).tolist()
-        likeness = None if video["likeness"] is None else float(video["likeness"])
-        tracks = list(map(int, video["tracks"]))
         videos[str(stem)] = {
-            "tracks": tracks, "frames": int(video["frames"]), "face": face, "likeness": likeness,
+            "tracks": list(map(int, video["tracks"])),
+            "frames": _checked_frames(video["frames"]),
+            "face": None if video["face"] is None else _checked_face(video["face"]),
+            "likeness": None if video["likeness"] is None else _finite(video["likeness"]),
             "print": str(video.get("print", SFace.kind)),
-            "voices": {str(voice): float(frames) for voice, frames in video.get("voices", {}).items()},
-        }  # fmt: skip
+            "voices": {str(voice): _finite(frames) for voice, frames in video.get("voices", {}).items()},
+            "voices_from": None if video.get("voices_from") is None else str(video["voices_from"]),
+        }
     return {
         "name": None if person["name"] is None else str(person["name"]),
         "by": str(person["by"]),
         "videos": videos,
         "picture_from": str(person["picture_from"]),
-        "picture_quality": float(person["picture_quality"]),
+        "picture_quality": _finite(person["picture_quality"]),
     }
 
 
-def _alike(people: dict[str, Any]) -> dict[str, Any]:
-    """Return people whose prints of one kind have one length. Raises ValueError where they have not."""
-    lengths = {SFace.kind: PRINT}
-    for video in (video for person in people.values() for video in person["videos"].values()):
-        if video["face"] is not None and len(video["face"]) != lengths.setdefault(video["print"], len(video["face"])):
-            raise ValueError(f"a face of {len(video['face'])} numbers by {video['print']}")
-    return people
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no measure")
+    return number
 
 
-def _prints(people: Mapping[str, Any], kind: str) -> dict[str, Floats]:
-    """Return the mean print of a kind of each person whose face is known, over the videos, longer ones counting more."""
+def _checked_frames(value: Any) -> int:
+    frames = int(value)
+    if not 1 <= frames < _MOST_FRAMES:
+        raise ValueError("a person is seen in 1 frame at least, and in no more than a video can have")
+    return frames
+
+
+def _checked_face(values: Any) -> list[float]:
+    face = np.array(values, np.float64).reshape(-1)
+    if not (np.abs(face) <= 1).all():
+        raise ValueError("the numbers of a face are from -1 to 1")
+    return [float(value) for value in face]
+
+
+def _prints(people: Mapping[str, Any], kind: str, length: int) -> dict[str, Floats]:
+    """Return the mean print of a kind of each person whose face is known, over the videos, longer ones counting more.
+
+    A face that has not the `length` of the kind's prints is not compared: a hand was at it.
+    """
     prints = {}
     for name, person in people.items():
-        videos = [video for video in person["videos"].values() if video["face"] is not None and video["print"] == kind]
-        if videos:
-            weighed = [np.array(video["face"], np.float64) * int(video["frames"]) for video in videos]
+        faces = [
+            (video["face"], video["frames"]) for video in person["videos"].values()
+            if video["face"] is not None and video["print"] == kind and len(video["face"]) == length
+        ]  # fmt: skip
+        if faces:
+            weighed = [np.array(face, np.float64) * frames for face, frames in faces]
             mean = np.sum(weighed, axis=0)
             prints[name] = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
     return prints
@@ -193,6 +234,7 @@ def _add(person: dict[str, Any], stem: str, group: Group, frames: int, elsewhere
         "likeness": round(float(group.mean @ elsewhere), _DECIMALS) if by_face and elsewhere is not None else None,
         "print": kind,
         "voices": {},
+        "voices_from": None,
     }
 
 

@@ -28,6 +28,7 @@ from workflow_scripts.stepkit.timebase import PROXY_RATE
 from workflow_scripts.stepkit.timecode import Timecode
 
 _REMEDY = "Run STEP5 on this video again with --force."
+_ENCODE_REMEDY = "Free space, choose another place with --output, or name an ffmpeg with libx264 in FFMPEG_BINARY."
 _TAIL = 2000
 _LONGEST_NAME = 60
 _COLOURS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
@@ -50,7 +51,7 @@ def preview(binary: Path, order: Order, names: Mapping[str, str], on_frame: Call
     already, and when ffmpeg fails.
     """
     refuse_taken(order)
-    video, facts = order.video, order.video.facts()
+    video, facts = order.video, _facts(order.video)
     width, height = _even(facts.width * order.scale), _even(facts.height * order.scale)
     scenes = read_scenes(video.artefact("_scenes.json"), facts.frames)
     decoded = media.decode_frames(binary, video.proxy, width, height, "bgr24")
@@ -75,9 +76,20 @@ def preview(binary: Path, order: Order, names: Mapping[str, str], on_frame: Call
 
 
 def refuse_taken(order: Order) -> None:
-    """Raise ItemError when there is a file in the preview's place that is not to be replaced."""
+    """Raise ItemError when there is something in the preview's place that is not to be replaced: a folder never is."""
+    if order.output.is_dir():
+        raise ItemError("not_a_file", f"{order.output} is a folder.", "Name another place with --output.")
     if os.path.lexists(order.output) and not order.force:
         raise ItemError("file_exists", f"{order.output} is there already.", "Say --force to replace it, or --output.")
+
+
+def _facts(video: Video) -> SourceFacts:
+    """Read what STEP2 found out. Raises ItemError where it is missing, or tells of a picture without pixels."""
+    facts = video.facts()
+    if min(facts.width, facts.height) < 1:
+        sentence = f"{video.stem}_source.json is damaged: a proxy of {facts.width} x {facts.height} pixels."
+        raise ItemError("no_source_facts", sentence, "Run STEP2 on this project again with --force.")
+    return facts
 
 
 def _even(pixels: float) -> int:
@@ -184,7 +196,7 @@ def _encoder(binary: Path, proxy: Path, width: int, height: int, path: Path) -> 
                 pass  # it says why
             if process.wait() != 0:
                 sentence = f"ffmpeg ended with code {process.returncode}: {_end_of(complaints)}"
-                raise ItemError("encode_failed", sentence, "FFMPEG_BINARY must name an ffmpeg with libx264.")
+                raise ItemError("encode_failed", sentence, _ENCODE_REMEDY)
         finally:
             process.kill()
             with suppress(BrokenPipeError):

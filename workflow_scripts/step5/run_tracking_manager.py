@@ -92,7 +92,7 @@ def _own_models(step: Step, chosen: Choice) -> dict[str, str]:
 
 
 def _crew(step: Step, chosen: Choice, ended: ExitStack) -> Crew:
-    """Make the workers: one a GPU where there is one to be used, else as many as this machine takes."""
+    """Make the workers (see `gpu_of_each_worker`)."""
     from workflow_scripts.step5.worker_messages import Setup
     from workflow_scripts.step5.workers import Crew
 
@@ -101,8 +101,8 @@ def _crew(step: Step, chosen: Choice, ended: ExitStack) -> Crew:
         path = choice.given_path(setting, step.settings)
         assert path is not None
         files[setting] = path
-    count = choice.gpus() if chosen.on_gpu else choice.worker_count(step.settings)
-    setups = [Setup(chosen, files, number, step.log_folder) for number in range(count)]
+    gpus = choice.gpu_of_each_worker(chosen, step.settings)
+    setups = [Setup(chosen, files, gpu, step.log_folder) for gpu in gpus]
     return ended.enter_context(Crew(setups))
 
 
@@ -141,8 +141,8 @@ def _track(step: Step, task: Task, ended: ExitStack) -> None:
     speed = round(facts.frames / task.seconds, 1)
     task.metrics.update(frames=facts.frames, tracks=tracks, engine=chosen.name, frames_per_second=speed)
     task.metrics.update({f"{name}_seconds": round(value, 2) for name, value in crew.seconds.items()})
-    if crew.damage:
-        task.warning("damaged_frames", f"ffmpeg went on over damage: {crew.damage[0]}")
+    if complaint := crew.complaint:
+        task.warning("damaged_frames", f"ffmpeg went on over damage: {complaint}")
     for note in crew.notes:
         task.warning("workers", note)
     if crew.notes:
@@ -171,7 +171,7 @@ def _write(step: Step, task: Task, crew: Crew, facts: SourceFacts, scenes: Seque
                     task.progress(done, facts.frames, "frames", crew.state)
         ended = sightings.ended()
         found = second_pass(task.video, ended, scenes, task.scratch, prints)
-    header = {**_about(step, task, engine, writer), "total_frames": facts.frames, "scenes": len(scenes)}
+    header = {**_about(step, task, engine, writer, prints.kind), "total_frames": facts.frames, "scenes": len(scenes)}
     with (
         task.output("tracking_raw", task.video.artefact("_tracking_raw.jsonl")) as path,
         path.open("w", encoding="ascii", newline="\n") as output,
@@ -194,7 +194,7 @@ def _followed(
     if index.frames != facts.frames:
         raise frames.miscounted(str(index.frames), facts.frames)
     workers = len(crew)
-    if not step.once(partial(_chosen, step)).on_gpu:
+    if not step.once(partial(_chosen, step)).looks_on_gpu:
         workers = choice.workers_for(step.settings, task.item.cores, workers)
     parts = stretches(index, workers)
     side = max(LEAST_SIDE, crew.engine().side)
@@ -204,12 +204,13 @@ def _followed(
         yield from tracks.follow(seen, scenes)
 
 
-def _about(step: Step, task: Task, engine: Ready, writer: FrameWriter) -> Mapping[str, Any]:
-    """Return what the header says of the video and of how it was tracked."""
+def _about(step: Step, task: Task, engine: Ready, writer: FrameWriter, prints: str) -> Mapping[str, Any]:
+    """Return what the header says of the video and of how it was tracked; `prints` is the kind of the faces' prints."""
     from workflow_scripts.step5.tracking_file import SCHEMA
 
     chosen = step.once(partial(_chosen, step))
-    named = {name: models()[name].sha256 for name in (*chosen.models, _FACE_PRINTS)}
+    catalogued = (*chosen.models, _FACE_PRINTS) if prints == _FACE_PRINTS else chosen.models
+    named = {name: models()[name].sha256 for name in catalogued}
     return {
         "schema": SCHEMA,
         "video_filename": task.video.proxy.name,

@@ -60,8 +60,8 @@ class _Part:
 class Crew:
     """Up to `most` workers with one setup each. End it as a context manager.
 
-    `seconds`, `notes` and `damage` are what the workers said of the video at hand; `waiting` is how many bytes of it wait to be
-    told.
+    `seconds` and `notes` are what the workers said of the video at hand, `damage` what ffmpeg complained of, by the stretch's first
+    frame; `waiting` is how many bytes of it wait to be told.
     """
 
     def __init__(self, setups: Sequence[Setup]) -> None:
@@ -71,7 +71,7 @@ class Crew:
         self.waiting = 0
         self.seconds: Counter[str] = Counter()
         self.notes: list[str] = []
-        self.damage: list[str] = []
+        self.damage: dict[int, list[str]] = {}
 
     def __enter__(self) -> Crew:
         return self
@@ -102,6 +102,12 @@ class Crew:
         return self._ready
 
     @property
+    def complaint(self) -> str:
+        """The last line of ffmpeg's complaint about the first stretch that it complained of; empty where it did of none."""
+        said = [text for _, texts in sorted(self.damage.items()) for text in texts]
+        return said[0].splitlines()[-1] if said else ""
+
+    @property
     def state(self) -> str:
         """What each worker is at, for a person."""
         at = (f"{place + 1}: {one.done}" for place, one in enumerate(self._workers) if one and one.at is not None)
@@ -115,7 +121,7 @@ class Crew:
         A worker that dies has its stretch done again by another, once. Raises ItemError for what is wrong with the video,
         `worker_died` for one that kills every worker; PrerequisiteMissing for a model that cannot be used.
         """
-        self.seconds, self.notes, self.damage, self.waiting = Counter(), [], [], 0
+        self.seconds, self.notes, self.damage, self.waiting = Counter(), [], {}, 0
         setups = self._setups[: workers or len(self._setups)]
         parts = [_Part(stretch) for stretch in stretches]
         todo = deque(range(len(parts)))
@@ -179,7 +185,7 @@ class Crew:
                 part.is_done, worker.at = True, None
                 self.seconds += said.seconds
                 self.notes += said.notes
-                self.damage += said.damage
+                self.damage[part.stretch.first] = said.damage
             else:
                 worker.at = None if said.kind == "item" else worker.at
                 raise _error(said)

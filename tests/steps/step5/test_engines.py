@@ -193,6 +193,16 @@ def test_yolo_sees_what_ultralytics_own_predictor_sees(
             assert ours.points == 17 and np.quantile(off, 0.99) < 0.5
 
 
+@pytest.mark.parametrize("task", ["detect", "pose"])
+def test_yolo_may_see_nothing(tmp_path: Path, task: str) -> None:
+    weights = tmp_path / "blind.pt"
+    networks.save_yolo(weights, task, likely=-10_000.0)
+    engine = ENGINES["yolo"].load({"step5_yolo_weights": weights}.__getitem__)
+    seen = engine.detect(np.full((360, 640, 3), 100, np.uint8))
+    assert len(seen) == 0 and seen.labels == ()
+    assert seen.landmarks is None if task == "detect" else seen.landmarks.shape == (0, 17, 3)
+
+
 def test_bfloat16_hardly_moves_what_a_trained_network_sees(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine yolo computes in it where the processor can. There are no trained YOLO weights here: YuNet stands in."""
     from workflow_scripts.step5.engines import openvino_cpu

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from workflow_scripts.step5.appearance import with_looks
 from workflow_scripts.step5.engines import opencv_yunet
 from workflow_scripts.step5.face_prints import PRINT, ArcFace, SFace, recognition_model
 from workflow_scripts.step5.people import grouped
-from workflow_scripts.step5.people_file import people_file, recognised, remember_voices, voices_elsewhere
+from workflow_scripts.step5.people_file import audio_sha256, people_file, recognised, remember_voices, voices_elsewhere
 from workflow_scripts.step5.sightings import Album, Kept, Sighting
 from workflow_scripts.stepkit import ItemError
-from workflow_scripts.stepkit.projects import Project
+from workflow_scripts.stepkit.projects import Project, Video
 
 SCHEMA = Draft202012Validator(json.loads((REPOSITORY / "docs/schemas/people.json").read_text()))
 
@@ -88,6 +89,13 @@ def test_thousands_of_short_tracks_are_joined_in_good_time() -> None:
     faces = [face(n + 1, n, n + 1, n % 2, 0.001 * (n % 7)) for n in range(1500)]
     groups = grouped([*faces, face(1501, 1500, 1501, 2)], {"person_8": print_of(1)}, SFace.same)
     assert [(len(group.tracks), group.known) for group in groups] == [(750, None), (750, "person_8"), (1, None)]
+
+
+def test_who_is_known_is_known_again_by_a_track_too_short_to_be_linked() -> None:
+    """More tracks than are linked, all of a stranger; the one of a person from another video is shorter than any."""
+    faces = [face(n + 1, 2 * n, 2 * n + 2, 0) for n in range(620)]
+    groups = grouped([*faces, face(621, 1240, 1241, 1)], {"person_8": print_of(1, 0.3)}, SFace.same)
+    assert [(len(group.tracks), group.known) for group in groups] == [(620, None), (1, "person_8")]
 
 
 def test_ten_thousand_tracks_take_seconds() -> None:
@@ -168,7 +176,14 @@ def test_the_best_picture_is_kept(project: Project) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", '{"people": {"../../x": {}}}', '{"people": {"person_1": {"videos": {"a": {"face": [1]}}}}}'],
+    [
+        "",
+        "{}",
+        "[]",
+        pytest.param("[" * 100_000, id="deep"),
+        '{"people": {"../../x": {}}}',
+        '{"people": {"person_1": {"videos": {"a": {"face": [1]}}}}}',
+    ],
 )
 def test_a_damaged_file_is_an_error_that_names_the_remedy(project: Project, text: str) -> None:
     people_file(project).write_text(text)
@@ -176,6 +191,45 @@ def test_a_damaged_file_is_an_error_that_names_the_remedy(project: Project, text
         who(project, "a", face(1, 0, 50, 0))
     assert "remove it" in raised.value.remedy
     assert people_file(project).read_text() == text
+
+
+def changed(project: Project, change: Callable[[dict[str, Any]], object]) -> None:
+    """Be the hand that changes what is recorded of person_1 in the video a."""
+    known = json.loads(people_file(project).read_text())
+    change(known["people"]["person_1"]["videos"]["a"])
+    people_file(project).write_text(json.dumps(known))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"voices": {"SPEAKER_00": float("nan")}},
+        {"voices": {"SPEAKER_00": float("inf")}},
+        {"likeness": float("nan")},
+        {"face": [float("nan")] * PRINT},
+        {"face": [1e300] * PRINT},
+        {"frames": -5},
+        {"frames": 0},
+        {"frames": 10**400},
+    ],
+    ids=lambda written: f"{written!s:.30}",
+)
+def test_numbers_that_no_video_gives_are_damage(project: Project, written: dict[str, Any]) -> None:
+    who(project, "a", face(1, 0, 50, 0))
+    changed(project, lambda video: video.update(written))
+    before = people_file(project).read_text()
+    with pytest.raises(ItemError, match=r"people\.json is damaged"):
+        who(project, "b", face(1, 0, 50, 1))
+    assert people_file(project).read_text() == before
+
+
+@pytest.mark.parametrize("kind", [SFace.kind, "arcface 12"])
+def test_a_face_of_another_length_than_the_model_s_is_not_compared(project: Project, kind: str) -> None:
+    seen = [face(1, 0, 50, 0)]
+    recognised(project, "a", seen, project.internal, kind)
+    changed(project, lambda video: video.update(face=video["face"][:-1]))
+    for stem in ("b", "c"):
+        assert recognised(project, stem, seen, project.internal, kind)[1].person == "person_2"
 
 
 ADDING = """
@@ -219,17 +273,43 @@ def test_real_faces_are_told_apart_and_known_again(pictures: dict[str, Any]) -> 
     assert max(different) < 0.35
 
 
+def heard(project: Project, stem: str, words: str = "what STEP4 wrote") -> str | None:
+    """Put a video in place as STEP4 leaves it, and return what its file is known by."""
+    for name in (f"{stem}.mp4", f"{stem}_source.json"):
+        (project.docs / name).touch()
+    (project.docs / f"{stem}_audio_raw.json").write_text(words)
+    return audio_sha256(Video(project, stem))
+
+
 def test_what_a_video_shows_of_voices_is_there_for_the_others(project: Project) -> None:
     """Of people who are known by the face; a video that is tracked again says it anew."""
     for stem in ("a", "b"):
         who(project, stem, face(1, 0, 50, 0), body(2, 0, 50, 1))
-    remember_voices(project, "a", {("SPEAKER_00", "person_1"): 40.0, ("SPEAKER_00", "person_2"): 9.0})
-    remember_voices(project, "b", {("SPEAKER_00", "person_1"): -15.0, ("SPEAKER_00", "track 7"): 9.0})
+    heard_a, heard_b = heard(project, "a"), heard(project, "b")
+    remember_voices(project, "a", {("SPEAKER_00", "person_1"): 40.0, ("SPEAKER_00", "person_2"): 9.0}, heard_a)
+    remember_voices(project, "b", {("SPEAKER_00", "person_1"): -15.0, ("SPEAKER_00", "track 7"): 9.0}, heard_b)
     assert people(project)["person_1"]["videos"]["a"]["voices"] == {"SPEAKER_00": 40.0}
     assert voices_elsewhere(project, "a") == {("SPEAKER_00", "person_1"): -15.0}
     assert voices_elsewhere(project, "c") == {("SPEAKER_00", "person_1"): 25.0}
     who(project, "a", face(1, 0, 50, 0))
     assert voices_elsewhere(project, "c") == {("SPEAKER_00", "person_1"): -15.0}
+
+
+@pytest.mark.parametrize("what", ["heard anew", "not heard", "deleted", "of an older file"])
+def test_voices_count_no_more_once_their_labels_are_gone(project: Project, what: str) -> None:
+    """Labels are STEP4's: another run of it may give SPEAKER_00 to somebody else."""
+    who(project, "a", face(1, 0, 50, 0))
+    remember_voices(project, "a", {("SPEAKER_00", "person_1"): 40.0}, heard(project, "a"))
+    assert voices_elsewhere(project, "b") == {("SPEAKER_00", "person_1"): 40.0}
+    if what == "heard anew":
+        heard(project, "a", "what STEP4 wrote the second time")
+    elif what == "not heard":
+        (project.docs / "a_audio_raw.json").unlink()
+    elif what == "deleted":
+        (project.docs / "a.mp4").unlink()
+    else:
+        changed(project, lambda video: video.pop("voices_from"))
+    assert voices_elsewhere(project, "b") == {}
 
 
 def test_prints_of_two_kinds_are_never_compared(project: Project) -> None:
@@ -244,10 +324,7 @@ def test_prints_of_two_kinds_are_never_compared(project: Project) -> None:
 
 def test_people_of_older_files_are_known(project: Project) -> None:
     who(project, "a", face(1, 0, 50, 0))
-    known = json.loads(people_file(project).read_text())
-    for name in ("print", "voices"):
-        del known["people"]["person_1"]["videos"]["a"][name]
-    people_file(project).write_text(json.dumps(known))
+    changed(project, lambda video: [video.pop(name) for name in ("print", "voices", "voices_from")])
     assert who(project, "b", face(1, 0, 50, 0)) == {1: "person_1"}
 
 

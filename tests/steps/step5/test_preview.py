@@ -144,6 +144,43 @@ def test_a_file_that_is_there_is_kept_unless_forced(place: Workplace) -> None:
     assert len(decoded(here / "a_tracks.mp4", WIDTH, HEIGHT)) == FRAMES
 
 
+def test_a_folder_in_its_place_is_refused_before_any_work(place: Workplace) -> None:
+    (place.root / "here/a_tracks.mp4").mkdir(parents=True)
+    place.variables = {"FFMPEG_BINARY": "/nowhere/ffmpeg"}
+    done = preview(place, "--force", f"--output={place.root / 'here'}")
+    assert done.returncode == 1 and "not_a_file" in done.stderr and "--output" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, HEIGHT), (WIDTH, 0), (-WIDTH, HEIGHT)])
+def test_a_proxy_without_pixels_is_damaged_facts(place: Workplace, width: int, height: int) -> None:
+    facts = place.docs / "a_source.json"
+    known = json.loads(facts.read_text())
+    known["proxy"].update(width=width, height=height)
+    facts.write_text(json.dumps(known))
+    done = preview(place)
+    assert done.returncode == 1 and "no_source_facts" in done.stderr and "Run STEP2" in done.stderr, done.stderr
+
+
+def test_an_encoder_that_fails_is_said_with_what_may_help(place: Workplace) -> None:
+    """An ffmpeg whose disk is full stands in: it decodes as always."""
+    full = place.root / "full ffmpeg"
+    real = subprocess.run(
+        [sys.executable, "-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    full.write_text(
+        "#!/bin/bash\nfor last; do :; done\n"
+        'if [[ $last == *.tmp ]]; then echo "No space left on device" >&2; exit 228; fi\n'
+        f'exec "{real}" "$@"\n'
+    )
+    full.chmod(0o755)
+    place.variables = {"FFMPEG_BINARY": str(full)}
+    done = preview(place)
+    assert done.returncode == 1 and "encode_failed" in done.stderr and "No space left" in done.stderr, done.stderr
+    assert all(words in done.stderr for words in ("Free space", "--output", "FFMPEG_BINARY"))
+    assert not list((place.root / "here").iterdir())
+
+
 def damaged(place: Workplace, what: str) -> None:
     records = [{"schema": SCHEMA, "total_frames": FRAMES}, *map(tracked, range(1, FRAMES + 1))]
     if what == "a frame too few":

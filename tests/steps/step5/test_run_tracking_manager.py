@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.steps.step5 import networks
 from tests.steps.step5.conftest import MODEL_FILES, REPOSITORY, Workplace, ffmpeg
 from workflow_scripts.step5.choice import gpus
 
@@ -167,6 +169,23 @@ def test_odd_videos(workplace: Workplace, tmp_path: Path, clips: dict[str, Path]
     assert {tracked["label"] for tracked in shown["objects"]} <= {"face", "person", "chair"}
     assert len(shown["objects"]) == 1 or ("nanodet" in engine and shown["objects"])
     assert not list(workplace.docs.glob("too *_tracking_raw.jsonl")), "no half a file"
+
+
+def test_the_header_names_the_model_that_told_faces_apart(
+    workplace: Workplace, tmp_path: Path, own_models: dict[str, Path]
+) -> None:
+    """InsightFace's own where its folder has one, and then not the catalogue's, which was not used."""
+    pack = tmp_path / "pack"
+    shutil.copytree(own_models["step5_insightface_models"], pack)
+    workplace.variables = {"STEP5_INSIGHTFACE_MODELS": str(pack)}
+    workplace.add(drawn(tmp_path / "a.mp4", "64x48", 3), "a", 3, (64, 48))
+    used = []
+    for _ in range(2):
+        done = workplace.run("--tracking_engine", "insightface", "--force")
+        assert done.returncode == 0, done.stderr
+        used.append(set(workplace.tracking("a")[0]["models"]))
+        networks.save(networks.Recognition(), 112, pack / "w600k_r50.onnx")
+    assert used == [{"2d106.onnx", "scrfd.onnx", "sface"}, {"2d106.onnx", "scrfd.onnx", "w600k_r50.onnx"}]
 
 
 REFUSED: dict[str, tuple[dict[str, str], list[str], int, tuple[str, ...]]] = {

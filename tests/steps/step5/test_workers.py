@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
+from multiprocessing.connection import Pipe
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -18,7 +21,7 @@ from workflow_scripts.step5.choice import Choice, worker_count, workers_for
 from workflow_scripts.step5.detecting import LONGEST, SHORTEST, Detector, Footage, Stretch, stretches
 from workflow_scripts.step5.detections import Detections, Frame
 from workflow_scripts.step5.engines import ENGINES, OneByOne, OutOfMemory
-from workflow_scripts.step5.worker_messages import Setup
+from workflow_scripts.step5.worker_messages import Ended, Found, Setup
 from workflow_scripts.step5.workers import Crew
 from workflow_scripts.stepkit import ItemError, PrerequisiteMissing, media
 from workflow_scripts.stepkit.media import Entry, FrameIndex
@@ -108,6 +111,65 @@ def test_the_engine_for_objects_goes_to_the_gpu_like_others(
     settings = read_settings({"STEP5_OBJECT_FALLBACK": "1", "MODELS_DIR": str(MODELS), **variables})
     chosen = choice_module.choose("opencv_yunet", settings, device)
     assert chosen.fallback is ENGINES["nanodet"] and chosen.on_gpu == {"nanodet"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu_engines", "workers"),
+    [
+        ("opencv_yunet", "", [0, 0, 0, 0, 0]),
+        ("opencv_yunet", "nanodet", [0, 1, 0, 1, 0]),  # only where no face is: the faces' engine needs the cores
+        ("nanodet", "nanodet", [0, 1]),
+        ("opencv_yunet+nanodet", "nanodet", [0, 1]),
+    ],
+)
+def test_workers_are_one_a_gpu_only_where_every_frame_goes_there(
+    asked: str, gpu_engines: str, workers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice_module, "gpus", lambda: 2)
+    on_gpu = {"STEP5_ENABLE_GPU": "1", "STEP5_GPU_ENGINES": gpu_engines} if gpu_engines else {}
+    given = {"STEP5_OBJECT_FALLBACK": "1", "MODELS_DIR": str(MODELS), "TRACKING_CPU_WORKERS": "5", **on_gpu}
+    settings = read_settings(given)
+    assert choice_module.gpu_of_each_worker(choice_module.choose(asked, settings, "auto"), settings) == workers
+
+
+class Scripted:
+    """Stands in for a worker: it says at once what it has to of its stretch, the first one not its end."""
+
+    made: ClassVar[list[Scripted]] = []
+
+    def __init__(self, setup: Setup) -> None:
+        self.connection, self.theirs = Pipe()
+        self.at: int | None = None
+        self.done = 0
+        none = np.zeros((0, 4), np.float32)
+        if self.made:
+            self.ends(["the second stretch's"])
+        else:
+            self.theirs.send(Found([Detections(none, none[:, 0], (), setup.choice.name)]))
+        self.made.append(self)
+
+    def ends(self, damage: list[str]) -> None:
+        self.theirs.send(Ended(Counter(), [], damage))
+
+    def end(self) -> None:
+        self.connection.close()
+        self.theirs.close()
+
+
+def test_of_complaints_the_first_stretchs_is_told_whoever_ends_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "made", [])
+    monkeypatch.setattr(workers_module, "_Worker", Scripted)
+    setup = Setup(Choice((ENGINES["opencv_yunet"],)), {}, 0, tmp_path)
+    footage = Footage(tmp_path / "ffmpeg", tmp_path / "a.mp4", 2, 8, 8, 8)
+    with Crew([setup, setup]) as crew:
+        frames = crew.look(footage, [Stretch(0, 1), Stretch(1, 2)])
+        next(frames)
+        assert crew.complaint == "the second stretch's", "it has ended"
+        Scripted.made[0].ends(["many lines\nthe first stretch's"])
+        assert list(frames) == []
+        assert crew.complaint == "the first stretch's"
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ class Yolo:
         order = sound[np.lexsort((places[sound, 1], places[sound, 0]))]
         points = None
         if self._is_pose:
-            found = more[order].reshape(len(order), self.points, -1)[..., :2]
+            found = more[order].reshape(len(order), self.points, more.shape[1] // self.points)[..., :2]
             scaled = np.asarray(scale_coords(shape, found.copy(), frame.shape))
             points = np.concatenate([scaled, np.zeros((*scaled.shape[:2], 1))], axis=2).astype(np.float32)
         labels = tuple(self._names[int(kind)] for kind in kinds[order])
