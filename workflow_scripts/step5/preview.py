@@ -51,7 +51,7 @@ def preview(binary: Path, order: Order, names: Mapping[str, str], on_frame: Call
     already, and when ffmpeg fails.
     """
     refuse_taken(order)
-    video, facts = order.video, _facts(order.video)
+    video, facts = order.video, order.video.facts()
     width, height = _even(facts.width * order.scale), _even(facts.height * order.scale)
     scenes = read_scenes(video.artefact("_scenes.json"), facts.frames)
     decoded = media.decode_frames(binary, video.proxy, width, height, "bgr24")
@@ -81,15 +81,6 @@ def refuse_taken(order: Order) -> None:
         raise ItemError("not_a_file", f"{order.output} is a folder.", "Name another place with --output.")
     if os.path.lexists(order.output) and not order.force:
         raise ItemError("file_exists", f"{order.output} is there already.", "Say --force to replace it, or --output.")
-
-
-def _facts(video: Video) -> SourceFacts:
-    """Read what STEP2 found out. Raises ItemError where it is missing, or tells of a picture without pixels."""
-    facts = video.facts()
-    if min(facts.width, facts.height) < 1:
-        sentence = f"{video.stem}_source.json is damaged: a proxy of {facts.width} x {facts.height} pixels."
-        raise ItemError("no_source_facts", sentence, "Run STEP2 on this project again with --force.")
-    return facts
 
 
 def _even(pixels: float) -> int:

@@ -82,11 +82,14 @@ class Video:
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
             proxy = known["proxy"]
-            return SourceFacts(
+            facts = SourceFacts(
                 int(proxy["frames"]), int(proxy["width"]), int(proxy["height"]), bool(proxy["has_audio"]),
                 str(known["original"]["sha256"]),
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if min(facts.frames, facts.width, facts.height) < 1:
+                raise ValueError("a proxy without frames, or without a size")
+            return facts
+        except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
             raise ItemError(
                 "no_source_facts", f"{path.name} is missing or damaged ({error!r}).", "Run STEP2 on this project first."
             ) from error
