@@ -170,6 +170,11 @@ def sha256_of(path: Path, on_bytes: OnBytes = _unheard) -> str:
         return _pump(stream, None, on_bytes)
 
 
+def is_sha256(told: object) -> bool:
+    """Tell whether this is a sha256 in hexadecimal, and so a name that leads nowhere."""
+    return isinstance(told, str) and _SHA256.fullmatch(told) is not None
+
+
 def holds(path: Path, sha256: str, on_bytes: OnBytes = _unheard) -> bool:
     """Tell whether there is a file with this content."""
     return path.is_file() and sha256_of(path, on_bytes) == sha256
@@ -338,8 +343,11 @@ class ResultsArchiver:
         """Archive a video's artefacts; return the archive and whether it is new.
 
         An archive of the same original with the same files is returned as it is. `when` (aware, UTC) names the
-        project's folder: videos archived together share it. Raises NotEnoughSpace, CopyMismatch, OSError.
+        project's folder: videos archived together share it. Raises NotEnoughSpace, CopyMismatch, OSError, and
+        ArchiveError where the original's sha256, which names the archive's own folder, is none.
         """
+        if not is_sha256(subject.sha256):
+            raise ArchiveError(f"{subject.stem} cannot be archived: {subject.sha256!r} is no sha256 of its original")
         if existing := self.same(subject, artefacts):
             return existing, False
         self.archives_dir.mkdir(parents=True, exist_ok=True)
@@ -389,7 +397,7 @@ class ResultsArchiver:
 
     def _by_hash(self, sha256: str) -> Sequence[Entry]:
         """Return the archives of an original by the names of their folders, so that no other archive is read."""
-        if not _SHA256.fullmatch(sha256):
+        if not is_sha256(sha256):
             return []
         folders = sorted(self.archives_dir.glob(f"*/{sha256}*"))
         return [entry for entry in map(_entry, folders) if entry.sha256 == sha256]
@@ -491,8 +499,7 @@ def _is_artefact(known: Any) -> bool:
         return False
     name, size, sha256 = known.get("name"), known.get("bytes"), known.get("sha256")
     is_name = isinstance(name, str) and name == Path(name).name and name not in ("", "..") and _can_be_named(name)
-    is_known = isinstance(size, int) and isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None
-    return is_name and is_known and isinstance(known.get("kind"), str)
+    return is_name and isinstance(size, int) and is_sha256(sha256) and isinstance(known.get("kind"), str)
 
 
 def _can_be_named(name: str) -> bool:

@@ -20,6 +20,7 @@ import pytest
 from services import results_archiver
 from services.results_archiver import (
     ArchiveDamaged,
+    ArchiveError,
     Artefact,
     CopyMismatch,
     NotEnoughSpace,
@@ -344,6 +345,14 @@ def test_killed_while_copying_leaves_no_archive_and_the_next_one_cleans_up(archi
     assert [path.name for path in archiver.archives_dir.iterdir()] == ["P 2026-03-01_00-00-00"]
     [entry] = archiver.list()
     assert archiver.verify(entry) == []
+
+
+@pytest.mark.parametrize("sha256", ["../../../../escaped", "", "a" * 63, "A" * 64])
+def test_an_archive_is_named_by_a_sha256_and_nothing_else(archiver, artefacts, tmp_path, sha256):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ArchiveError, match="no sha256"):
+        archiver.archive(Subject("P", "clip", sha256, "/clip.mp4"), artefacts, WHEN)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_module_needs_the_standard_library_only():

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import sys
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 from config.contract import Exit
 from services.items import WorkItem
 from tests.conftest import REPOSITORY
-from workflow_scripts.stepkit import ItemError, Project, UsageError, step_parser
+from workflow_scripts.stepkit import ItemError, Project, UsageError, Video, step_parser
+from workflow_scripts.stepkit.files import sha256_of
 from workflow_scripts.stepkit.items import item_from, items_from_file
 from workflow_scripts.stepkit.projects import LONGEST_STEM, video_of
 from workflow_scripts.stepkit.records import Key, Made, Record
@@ -149,9 +151,52 @@ def test_a_failure_is_remembered_until_the_step_is_done(tmp_path: Path) -> None:
     assert record.read()["failures"] == {}
 
 
+def test_a_failure_is_forgotten_when_what_was_made_before_will_do_again(tmp_path: Path) -> None:
+    record = Record(Project(tmp_path), "v")
+    record.recover("STEP3")
+    assert not (tmp_path / ".derush/v.json").exists(), "nothing is written where nothing failed"
+    record.fail("STEP3", {"code": "frame_count"})
+    record.fail("STEP4", {"code": "no_sound"})
+    record.recover("STEP3")
+    assert record.read()["failures"] == {"STEP4": {"code": "no_sound"}}
+
+
 def test_a_damaged_record_means_the_work_is_done_again(tmp_path: Path) -> None:
     put(tmp_path / ".derush" / "v.json", '{"schema": "derush.rec')
     assert not Record(Project(tmp_path), "v").is_current(key())
+
+
+def record_with(**changes: object) -> str:
+    """A whole record of STEP3, but for what is changed in the artefact it has."""
+    entry = {"kind": "scenes", "path": "docs/v_scenes.csv", "bytes": 1, "mtime_ns": 1, "sha256": "a", **changes}
+    step3 = {**asdict(key()), "key": key().digest(), "artefacts": [entry]}
+    return json.dumps({"schema": "derush.record/1", "steps": {"STEP3": step3}, "fingerprints": {}})
+
+
+RECORD = '{"schema": "derush.record/1", "steps": %s, "fingerprints": %s}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"schema": "derush.record/1"}', '{"schema": "derush.record/1", "steps": {}}', "[" * 100_000, "[]", "9" * 5000,
+        RECORD % ("[]", "{}"), RECORD % ("{}", "[]"), RECORD % ('{"STEP3": 7}', "{}"), RECORD % ('{"STEP3": {}}', "{}"),
+        RECORD % ("{}", '{"docs/v_scenes.csv": 7}'), RECORD % ("{}", '{"docs/v_scenes.csv": [1, 1]}'),
+        RECORD.replace("}", ', "failures": []}') % ("{}", "{}"),
+        record_with(path=7), record_with(bytes="1"), record_with(mtime_ns=None), record_with(sha256=None),
+        record_with(path="docs/\0"), record_with(path="\ud800"),
+        record_with().replace('"artefacts": [', '"artefacts": [[], '), record_with().replace('"key": ', '"kez": '),
+    ],
+)  # fmt: skip
+def test_a_record_of_any_other_form_means_the_work_is_done_again(tmp_path: Path, content: str) -> None:
+    project, record = Project(tmp_path), Record(Project(tmp_path), "v")
+    artefact = put(project.docs / "v_scenes.csv")
+    put(tmp_path / ".derush" / "v.json", content)
+    assert not record.is_current(key())
+    assert record.fingerprint(artefact) == sha256_of(artefact)
+    record.fail("STEP3", {"code": "frame_count"})
+    record.settle(key(), [made(project, artefact)], {})
+    assert record.is_current(key())
 
 
 def test_items_are_read_from_every_form_of_list(tmp_path: Path) -> None:
@@ -196,3 +241,17 @@ def test_only_settings_reads_the_environment() -> None:
             if module.name != "settings.py":
                 text = module.read_text()
                 assert "os.environ" not in text and "getenv" not in text, module
+
+
+FACTS = '{"proxy": {"frames": %s, "width": %s, "height": 64, "has_audio": false}, "original": {"sha256": "a"}}'
+
+
+@pytest.mark.parametrize("text", [FACTS % (50, 0), FACTS % (-1, 64), FACTS % ("1e999", 64), "[" * 100_000, "{}", ""])
+def test_damaged_facts_of_a_video_are_named(tmp_path: Path, text: str) -> None:
+    video = Video(Project(tmp_path), "v")
+    put(video.artefact("_source.json"), FACTS % (50, 64))
+    assert (video.facts().frames, video.facts().width) == (50, 64)
+    put(video.artefact("_source.json"), text)
+    with pytest.raises(ItemError) as error:
+        video.facts()
+    assert (error.value.code, "STEP2" in error.value.remedy) == ("no_source_facts", True)

@@ -1,21 +1,25 @@
 """What a project holds: what each of its videos has and lacks, and which files are to be delivered.
 
-A video is complete when its proxy and every artefact of STEP2 to STEP6 are there. FINALIZE_COMPLETENESS says what is
-enough to deliver one; a video that a person took as it is, failed, always has enough. The delivery is the project's tree
-as it is, originals and documents included, without the records (`.derush/`) and without what belongs to held back videos.
+A video is complete when its proxy and every artefact of STEP2 to STEP6 are there, and no step that makes them failed the
+last time: what is there then is of an earlier run. FINALIZE_COMPLETENESS says what is enough to deliver one; a video that
+a person took as it is, failed, always has enough. The delivery is the project's tree as it is, originals and documents
+included, without the records (`.derush/`) and without what belongs to held back videos.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from services.results_archiver import is_sha256
 from workflow_scripts.step7.artefacts import ARTEFACTS, recorded_artefacts
 from workflow_scripts.stepkit.projects import INTERNAL, Project, Video
+from workflow_scripts.stepkit.records import Record
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class File:
 class Clip:
     """One video: what STEP2 says of its original and its proxy, both empty when it says nothing that can be read.
 
-    `missing` names what a complete video has and this one has not, with the step that makes it. `paths` are where its
+    `missing` names what a complete video has and this one has not, with the step that makes it, or failed to. `paths` are where its
     original, its proxy and its artefacts are, or would be. `is_accepted`: a person took it as it is.
     """
 
@@ -53,18 +57,26 @@ class Clip:
 
 @dataclass(frozen=True)
 class Contents:
-    """A project's videos, those delivered and those held back, the files to deliver, and what no copy can carry."""
+    """A project's videos, those delivered and those held back, the files to deliver, and what no copy can carry.
+
+    `delivered` are those to be delivered now: of those held back, some may lie in the delivery from earlier.
+    """
 
     delivered: tuple[Clip, ...]
     held_back: tuple[Clip, ...]
     files: tuple[File, ...]
     odd: tuple[Path, ...]
 
-    @property
-    def incomplete(self) -> list[dict[str, Any]]:
-        """What the delivery says of videos that lack something: whether they are in it, and what they lack."""
+    def incomplete(self, lies_there: Callable[[Clip], bool]) -> list[dict[str, Any]]:
+        """Return what the delivery says of videos that lack something: whether they are in it, and what they lack.
+
+        `lies_there` tells of one that is held back now whether it is in the delivery all the same.
+        """
         return [
-            {"video": clip.video.stem, "delivered": clip in self.delivered, "accepted": clip.is_accepted, "missing": list(clip.missing)}
+            {
+                "video": clip.video.stem, "delivered": clip in self.delivered or lies_there(clip),
+                "accepted": clip.is_accepted, "missing": list(clip.missing),
+            }
             for clip in sorted((*self.delivered, *self.held_back), key=lambda clip: clip.video.stem) if clip.missing
         ]  # fmt: skip
 
@@ -106,23 +118,45 @@ def _unconverted(video: Video, original: Path, accepted: Collection[Path]) -> Cl
 
 
 def _missing(video: Video, *, has_facts: bool) -> Iterator[str]:
-    if not video.proxy.is_file():
-        yield f"{video.proxy.name} (STEP2)"
-    for wanted in ARTEFACTS:
-        path = video.artefact(wanted.suffix)
-        if not path.is_file() or (wanted.kind == "source" and not has_facts):
-            yield f"{path.name} ({wanted.step})"
+    failures = Record(video.project, video.stem).read().get("failures", {})
+    wanted = [(video.proxy, "STEP2", True)]
+    wanted += [(video.artefact(each.suffix), each.step, each.kind != "source" or has_facts) for each in ARTEFACTS]
+    for path, step, is_readable in wanted:
+        if not (path.is_file() and is_readable):
+            yield f"{path.name} ({step})"
+        elif step in failures:
+            yield f"{path.name} ({step} failed)"
 
 
 def _facts(video: Video) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Read what STEP2 says of the original and the proxy; nothing where it cannot be gone by."""
     try:
-        known = json.loads(video.artefact("_source.json").read_text(encoding="utf-8"))
+        text = video.artefact("_source.json").read_text(encoding="utf-8")
+        known = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         original, proxy = known["original"], known["proxy"]
-        needed = str(original["sha256"]), str(original["path"]), int(proxy["frames"])
+        is_sound = is_sha256(original["sha256"]) and _is_below(original["path"]) and _is_count(proxy["frames"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}, {}
-    return (original, proxy) if all(needed) else ({}, {})
+    return (original, proxy) if is_sound and isinstance(original.get("video") or {}, dict) else ({}, {})
+
+
+def _no_number(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which JSON has not and the archive's metadata cannot say."""
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _no_number(digits)
+
+
+def _is_below(path: object) -> bool:
+    """Tell whether this is a path relative to the project that stays in it."""
+    return isinstance(path, str) and path != "" and not Path(path).is_absolute() and ".." not in Path(path).parts
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 
 def _tree(root: Path) -> tuple[list[Path], list[Path]]:

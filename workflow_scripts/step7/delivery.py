@@ -2,7 +2,8 @@
 
 What a file finds at its place decides: nothing, it is copied; the same content, it is left; an older version that an
 earlier delivery recorded and nobody touched since, that one becomes `name (2).ext` once the new one is verified, which takes
-its place; anything else is a person's and keeps its name, and ours goes beside it as `name (2).ext`.
+its place; anything else is a person's and keeps its name, and ours goes beside it as `name (2).ext`. So is a link, wherever
+it leads: it may be the working copy that it shows.
 
 `<output>/<project>/.derush/delivery.json` remembers what was delivered, by size and modification time of both sides, and
 which videos are not in it, or lack something.
@@ -14,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -31,6 +33,7 @@ from services.results_archiver import (
     sha256_of,
 )
 from workflow_scripts.step7.contents import File
+from workflow_scripts.stepkit.errors import ItemError
 from workflow_scripts.stepkit.files import write_json
 from workflow_scripts.stepkit.projects import INTERNAL
 
@@ -62,6 +65,7 @@ class Delivery:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._real = folder.resolve()
         self._record = folder / INTERNAL / "delivery.json"
         self._incoming = folder / INTERNAL / "incoming"
         self._known, self._incomplete = _read(self._record)
@@ -105,43 +109,73 @@ class Delivery:
         self._incomplete = list(incomplete)
         self._is_saved = False
 
+    def has_any(self, names: Iterable[str]) -> bool:
+        """Tell whether one of the project's files, by their names, was delivered and is still there."""
+        return any((known := self._known.get(name)) is not None and self._is_file(known.name) for name in names)
+
     def pending(self, files: Iterable[File]) -> list[File]:
         """Return the files that are not known to be delivered as they are now; nothing is read but sizes and times."""
         return [file for file in files if not self._is_current(file)]
 
     def _is_current(self, file: File) -> bool:
         known = self._known.get(file.name)
-        if known is None or not (self.folder / known.name).is_file():
+        if known is None or not self._is_file(known.name):
             return False
-        return known.source == _seen(file.path) and known.target == _seen(self.folder / known.name)
+        return known.source == seen(file.path) and known.target == seen(self.folder / known.name)
 
-    def deliver(self, files: Iterable[File], on_bytes: OnBytes) -> Iterator[Placed]:
-        """Bring files to their places, verified, and yield where each is; while one is read again the next is copied.
+    def _is_file(self, name: str) -> bool:
+        """Tell whether there is a regular file below the delivery, reached without a link that leads out of it."""
+        place = self.folder / name
+        try:
+            is_regular = stat.S_ISREG(place.lstat().st_mode)
+        except OSError:
+            return False
+        return is_regular and place.parent.resolve().is_relative_to(self._real)
 
-        `on_bytes` is called from two threads. Raises CopyMismatch when a copy reads back differently, OSError.
+    def _holds(self, place: Path, sha256: str, on_bytes: OnBytes | None = None) -> bool:
+        if not self._is_file(str(place.relative_to(self.folder))):
+            return False
+        return holds(place, sha256, on_bytes) if on_bytes else holds(place, sha256)
+
+    def held(self, file: File, on_bytes: OnBytes) -> Path | None:
+        """Return where a file's content is already, among the places that are its; None where it is to be copied.
+
+        Raises ItemError where a folder on the way is another one than the delivery's: what is put there would be elsewhere.
         """
-        to_copy = []
-        for file in files:
-            if place := self._held(file, on_bytes):
-                yield Placed(file, place)
-            else:
-                to_copy.append(file)
-        pairs = [(file.path, self._incoming / secrets.token_hex(8)) for file in to_copy]
-        for file, copied in zip(to_copy, copies(pairs, on_bytes), strict=True):
-            yield self._put(file, copied)
-
-    def _held(self, file: File, on_bytes: OnBytes) -> Path | None:
-        """Return where a file's content is already, among the places that are its."""
-        source, sha256 = _seen(file.path), None
+        self._check_way(file)
+        source, sha256, passed = seen(file.path), None, list[Path]()
         for place in self._places(file):
             if not os.path.lexists(place):
                 return None
-            if place.is_file() and _seen(place)[0] == source[0]:
+            if place.is_file() and seen(place)[0] == source[0]:
                 sha256 = sha256 or sha256_of(file.path, on_bytes)
-                if holds(place, sha256, on_bytes):
+                if self._holds(place, sha256, on_bytes):
+                    # A number is no place beside an older version of ours: that one makes way for this content.
+                    is_beside = place != self.folder / file.name
+                    if is_beside and any(self._is_ours(file.name, other) for other in passed):
+                        return None
                     self._remember(file, place, sha256, source)
                     return place
+            passed.append(place)
         return None
+
+    def _check_way(self, file: File) -> None:
+        folder = (self.folder / file.name).parent
+        leads_out = not folder.resolve().is_relative_to(self._real)
+        if leads_out or (folder.exists() and folder.samefile(file.path.parent)):
+            raise ItemError(
+                "output_leads_out", f"{folder} is a link or a mount that leads out of the delivery.",
+                "Take it out of the delivery, or set OUTPUT_DIR to another folder.",
+            )  # fmt: skip
+
+    def deliver(self, files: Sequence[File], on_bytes: OnBytes) -> Iterator[Placed]:
+        """Copy files to their places, verified, and yield where each is; while one is read again the next is copied.
+
+        `on_bytes` is called from two threads. Raises CopyMismatch when a copy reads back differently, OSError.
+        """
+        pairs = [(file.path, self._incoming / secrets.token_hex(8)) for file in files]
+        for file, copied in zip(files, copies(pairs, on_bytes), strict=True):
+            yield self._put(file, copied)
 
     def _places(self, file: File) -> Iterator[Path]:
         known = self._known.get(file.name)
@@ -165,17 +199,23 @@ class Delivery:
         return Placed(file, place, older)
 
     def _remember(self, file: File, place: Path, sha256: str, source: tuple[int, int]) -> None:
-        self._known[file.name] = Delivered(str(place.relative_to(self.folder)), sha256, source, _seen(place))
+        self._known[file.name] = Delivered(str(place.relative_to(self.folder)), sha256, source, seen(place))
         self._fresh.add(file.name)
         self._is_saved = False
 
     def _is_ours(self, name: str, place: Path) -> bool:
         """Tell whether a file is what an earlier delivery left there, untouched since."""
         known = self._known.get(name)
-        return known is not None and self.folder / known.name == place and holds(place, known.sha256)
+        return known is not None and self.folder / known.name == place and self._holds(place, known.sha256)
 
     def verified(self, files: Iterable[File], on_bytes: OnBytes) -> bool:
-        """Read both sides of every file and tell whether the delivery holds what the project holds now."""
+        """Read both sides of every file and tell whether the delivery holds what the project holds now.
+
+        Raises ItemError where a folder of the delivery is another one: a file would be verified against itself.
+        """
+        files = list(files)
+        for file in files:
+            self._check_way(file)
         return all(self._is_verified(file, on_bytes) for file in files)
 
     def _is_verified(self, file: File, on_bytes: OnBytes) -> bool:
@@ -184,10 +224,13 @@ class Delivery:
             return False
         if file.name in self._fresh and self._is_current(file):
             return True  # both sides were read for this very delivery
-        return holds(file.path, known.sha256, on_bytes) and holds(self.folder / known.name, known.sha256, on_bytes)
+        return holds(file.path, known.sha256, on_bytes) and self._holds(
+            self.folder / known.name, known.sha256, on_bytes
+        )
 
 
-def _seen(path: Path) -> tuple[int, int]:
+def seen(path: Path) -> tuple[int, int]:
+    """Return a file's size and modification time (ns), by which a change is told without reading it."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from services.results_archiver import (
     METADATA,
@@ -19,9 +20,9 @@ from services.results_archiver import (
     Subject,
     sha256_of,
 )
-from workflow_scripts.step7.contents import Contents, File, contents_of
-from workflow_scripts.step7.delivery import Delivery, Placed
-from workflow_scripts.step7.places import check_fits, output_folder
+from workflow_scripts.step7.contents import Clip, Contents, File, contents_of
+from workflow_scripts.step7.delivery import Delivery, Placed, seen
+from workflow_scripts.step7.places import check_apart, check_fits, output_folder
 from workflow_scripts.step7.provenance import artefacts_of, subject_of
 from workflow_scripts.step7.removal import remove_working_copy
 from workflow_scripts.stepkit.errors import ItemError
@@ -54,12 +55,14 @@ class Finalizing:
         self._say_what_is_incomplete(contents)
         archivable = [(subject_of(clip), artefacts_of(clip.video)) for clip in contents.delivered if clip.original]
         unarchived = [each for each in archivable if self._archiver.same(*each) is None]
-        delivery = Delivery(self._output() / self._project.name)
+        folder = self._output() / self._project.name
+        check_apart(self._project, folder, self._settings.archives_dir)
+        delivery = Delivery(folder)
         if not self._step.dry_run:
             delivery.sweep()
         pending = list(contents.files) if self._task.force else delivery.pending(contents.files)
         removes = self._settings.finalize_mode == "move" and self._may_remove(contents)
-        if not (pending or unarchived or removes) and delivery.says(contents.incomplete):
+        if not (pending or unarchived or removes) and delivery.says(self._marks(delivery, contents)):
             self._task.settle("up_to_date", _told("delivered and archived already", contents))
         elif self._step.dry_run:
             self._task.metrics.update(bytes=_size_of(pending), archive_bytes=_archived_size_of(unarchived))
@@ -67,8 +70,7 @@ class Finalizing:
         else:
             with _named_errors():
                 with delivery:
-                    delivery.say(contents.incomplete)
-                    self._deliver(delivery, pending, unarchived)
+                    self._deliver(delivery, contents, pending, unarchived)
                 self._task.message = _told(f"in {delivery.folder}", contents)
                 if removes:
                     self._remove(delivery, contents, archivable)
@@ -106,21 +108,33 @@ class Finalizing:
             self._task.warning("not_moved", f"The working copy stays: no copy can be made of {names}.")
         return not (contents.held_back or contents.odd)
 
-    def _deliver(self, delivery: Delivery, pending: Sequence[File], unarchived: Sequence[Archivable]) -> None:
-        to_copy, to_archive = _size_of(pending), _archived_size_of(unarchived)
-        self._check_space(delivery.folder.parent, to_copy, to_archive)
-        self._total = 2 * (to_copy + to_archive)  # every byte is written, and read again
-        for placed in delivery.deliver(pending, self._on_bytes):
+    def _marks(self, delivery: Delivery, contents: Contents) -> list[dict[str, Any]]:
+        def lies_there(clip: Clip) -> bool:
+            return delivery.has_any(str(path.relative_to(self._project.path)) for path in clip.paths)
+
+        return contents.incomplete(lies_there)
+
+    def _deliver(
+        self, delivery: Delivery, contents: Contents, pending: Sequence[File], unarchived: Sequence[Archivable]
+    ) -> None:
+        size, to_archive = _size_of(pending), _archived_size_of(unarchived)
+        self._total = 2 * (size + to_archive)  # every byte is written, and read again
+        to_copy = []
+        for file in pending:
+            if place := delivery.held(file, self._on_bytes):
+                self._say_what_was_there(delivery, Placed(file, place))
+            else:
+                to_copy.append(file)
+        check_fits([(delivery.folder.parent, _size_of(to_copy)), (self._settings.archives_dir, to_archive)])
+        for placed in delivery.deliver(to_copy, self._on_bytes):
             self._say_what_was_there(delivery, placed)
+        delivery.say(self._marks(delivery, contents))
         delivery.save()
         when = datetime.now(timezone.utc)
         for subject, artefacts in unarchived:
             entry, _ = self._archiver.archive(subject, artefacts, when, self._on_bytes)
             self._announce(entry)
-        self._task.metrics.update(files=len(pending), bytes=to_copy, archives=len(unarchived))
-
-    def _check_space(self, output: Path, to_copy: int, to_archive: int) -> None:
-        check_fits([(output, to_copy), (self._settings.archives_dir, to_archive)])
+        self._task.metrics.update(files=len(pending), bytes=size, archives=len(unarchived))
 
     def _say_what_was_there(self, delivery: Delivery, placed: Placed) -> None:
         wanted = delivery.folder / placed.file.name
@@ -142,19 +156,20 @@ class Finalizing:
 
     def _remove(self, delivery: Delivery, contents: Contents, archivable: Sequence[Archivable]) -> None:
         """Remove the working copy, once everything is read back from where it went. Raises ItemError when it differs."""
-        self._read, self._total = 0, 2 * sum(file.path.stat().st_size for file in contents.files)
+        before = {file: seen(file.path) for file in contents.files}
+        self._read, self._total = 0, 2 * sum(size for size, _ in before.values())
         archives = [self._verified_archive(*each) for each in archivable]
         if not delivery.verified(contents.files, self._on_bytes):
             raise ItemError(
                 "delivery_differs", f"{delivery.folder} does not hold what {self._project.name} holds: it is not removed.",
                 "Run STEP7 again with --force; check the disk of OUTPUT_DIR if it happens again.",
             )  # fmt: skip
-        if self._contents() != contents:
+        if self._contents() != contents or any(seen(file.path) != was for file, was in before.items()):
             raise ItemError(
                 "changed_meanwhile", f"{self._project.name} changed while it was delivered: it is not removed.",
                 "Run STEP7 again when nothing else is at work on it.",
             )  # fmt: skip
-        remove_working_copy(self._project, delivery.folder, archives, contents.incomplete)
+        remove_working_copy(self._project, delivery.folder, archives, self._marks(delivery, contents))
 
     def _verified_archive(self, subject: Subject, artefacts: Sequence[Artefact]) -> Path:
         entry = self._archiver.same(subject, artefacts)

@@ -11,6 +11,7 @@ from pathlib import Path
 from config.settings import Settings
 from services.results_archiver import check_space
 from workflow_scripts.stepkit.errors import ItemError
+from workflow_scripts.stepkit.projects import INTERNAL, Project
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,28 @@ def output_folder(settings: Settings) -> tuple[Path, str | None]:
         f"OUTPUT_DIR ({settings.output_dir}) cannot be written.",
         "Mount it or give the user who runs Derush access to it; or set FALLBACK_OUTPUT_DIR to a folder that can be.",
     )
+
+
+def check_apart(project: Project, delivery: Path, archives: Path) -> None:
+    """Check that a project's delivery and its archives are apart from its working copy, through links and mounts too.
+
+    Raises ItemError: a file would be verified against itself, and go with the working copy.
+    """
+    places = (delivery, delivery / INTERNAL, archives)
+    within = next((place for place in places if _is_within(place, project.path)), None)
+    if within is not None or _is_within(project.path, delivery):
+        raise ItemError(
+            "output_is_work",
+            f"{within or delivery} is the working copy {project.path} itself, or the one is in the other.",
+            f"Set {'ARCHIVES_DIR' if within == archives else 'OUTPUT_DIR'} to another folder.",
+        )
+
+
+def _is_within(inner: Path, outer: Path) -> bool:
+    resolved = inner.resolve()
+    if not outer.exists():
+        return resolved.is_relative_to(outer.resolve())
+    return any(above.exists() and above.samefile(outer) for above in (resolved, *resolved.parents))
 
 
 def check_fits(needed: Iterable[tuple[Path, int]]) -> None:

@@ -39,11 +39,11 @@ def artefacts_of(video: Video) -> list[Artefact]:
     """Return the artefacts that a video has, each with how it was made as far as that is recorded."""
     record = Record(video.project, video.stem)
     steps = record.read()["steps"]
-    wanted = [(each.kind, each.step, video.artefact(each.suffix)) for each in ARTEFACTS]
-    known = {path for _, _, path in wanted}
-    wanted += [(each.kind, each.step, each.path) for each in recorded_artefacts(video) if each.path not in known]
-    there = (each for each in wanted if each[2].is_file() and not each[2].is_symlink())
-    return [_artefact(kind, path, record, steps.get(step)) for kind, step, path in there]
+    wanted = {video.artefact(each.suffix): (each.kind, each.step) for each in ARTEFACTS}
+    for each in recorded_artefacts(video):
+        wanted.setdefault(each.path, (each.kind, each.step))  # two steps may have recorded one file
+    there = {path: made for path, made in wanted.items() if path.is_file() and not path.is_symlink()}
+    return [_artefact(kind, path, record, steps.get(step)) for path, (kind, step) in there.items()]
 
 
 def _artefact(kind: str, path: Path, record: Record, made: dict[str, Any] | None) -> Artefact:

@@ -83,6 +83,14 @@ class Workplace:
             self.command(*arguments), env=self.environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=120
         )
 
+    def run_patched(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that changes something of STEP7, and then calls its `main` with the script's arguments."""
+        (self.root / "events").unlink(missing_ok=True)
+        command = [sys.executable, "-c", program, *self.command(*arguments)[2:]]
+        return subprocess.run(
+            command, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+        )
+
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = (self.root / "events").read_text().splitlines()
         return [event for event in map(json.loads, lines) if event["event"] == kind]

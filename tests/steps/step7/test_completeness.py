@@ -117,7 +117,80 @@ def test_a_video_that_loses_an_artefact_after_its_delivery_is_marked(workplace):
     (docs / "other_tracking.json").unlink()
     assert workplace.run().returncode == 0
     [mark] = json.loads((workplace.output / "Projet 1/.derush/delivery.json").read_text())["incomplete"]
-    assert (mark["video"], mark["delivered"]) == ("other", False)
+    assert (mark["video"], mark["delivered"]) == ("other", True), "what was delivered lies there, whole"
+
+
+def record_failure(workplace, stem, step):
+    """Write what a step leaves of a video that it failed on."""
+    record = workplace.work_dir / f"Projet 1/.derush/{stem}.json"
+    record.parent.mkdir(exist_ok=True)
+    failures = {step: {"code": "x", "message": "It failed.", "remedy": "Mend it."}}
+    record.write_text(json.dumps({"schema": "derush.record/1", "steps": {}, "fingerprints": {}, "failures": failures}))
+
+
+@pytest.mark.parametrize(
+    ("step", "missing"),
+    [
+        ("STEP6", ["other_audio.json (STEP6 failed)", "other_tracking.json (STEP6 failed)"]),
+        ("STEP2", ["other.mp4 (STEP2 failed)", "other_source.json (STEP2 failed)"]),
+    ],
+)
+def test_what_a_step_made_before_it_failed_makes_no_video_complete(workplace, tree, step, missing):
+    workplace.make_video("Projet 1", "other")
+    record_failure(workplace, "other", step)
+    assert workplace.run().returncode == 0
+    assert delivered_videos(workplace, tree) == {"clip"}
+    [mark] = json.loads((workplace.output / "Projet 1/.derush/delivery.json").read_text())["incomplete"]
+    assert (mark["delivered"], mark["missing"]) == (False, missing)
+    item = {"path": str(workplace.work_dir / "Projet 1"), "project": str(workplace.work_dir / "Projet 1")}
+    listed = workplace.root / "items.json"
+    listed.write_text(json.dumps([{**item, "accepted": [str(workplace.work_dir / "Projet 1/docs/other.mp4")]}]))
+    assert workplace.run("--videos", str(listed)).returncode == 0
+    assert delivered_videos(workplace, tree) == {"clip", "other"}
+
+
+def test_a_delivery_tells_of_a_video_that_was_delivered_and_is_held_back_now(torn, tree):
+    """Delivered once as it was, and not again: it lies there, and the one that never was does not."""
+    torn.variables["FINALIZE_COMPLETENESS"] = "lenient"
+    torn.run()
+    torn.variables["FINALIZE_COMPLETENESS"] = "strict"
+    for _ in range(2):
+        assert torn.run().returncode == 0
+        record = json.loads((torn.output / "Projet 1/.derush/delivery.json").read_text())
+        marks = {mark["video"]: mark["delivered"] for mark in record["incomplete"]}
+        assert marks == {"other": True, "bare": False, "unconverted": False}
+    assert torn.totals() == {"up_to_date": 1}
+
+
+def test_a_delivery_that_fails_says_of_no_video_that_it_is_there(torn):
+    torn.variables["FINALIZE_COMPLETENESS"] = "lenient"
+    (torn.output / "Projet 1").mkdir(parents=True)
+    (torn.output / "Projet 1/docs").write_text("a file where a folder is to be")
+    assert torn.run().returncode == 1
+    record = torn.output / "Projet 1/.derush/delivery.json"
+    assert not record.exists() or not any(mark["delivered"] for mark in json.loads(record.read_text())["incomplete"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ('"frames": 50', '"frames": Infinity'), ('"frames": 50', '"frames": 1e999'), ('"frames": 50', '"frames": true'),
+        ('"path": "sources/other.mov"', '"path": 5'), ('"path": "sources/other.mov"', '"path": "../other.mov"'),
+        ('"bytes": 16', '"bytes": NaN'), ('"bytes": 16', '"bytes": -1e999'), ('"codec": "h264"', '"codec": NaN'),
+        ('"video": {', '"video": 5, "was": {'), ('"sha256": "', '"sha256": "../../../../escaped'),
+    ],
+)  # fmt: skip
+def test_facts_that_cannot_be_gone_by_hold_back_their_video_alone(workplace, tree, damage):
+    facts = workplace.make_video("Projet 1", "other") / "other_source.json"
+    assert damage[0] in facts.read_text()
+    facts.write_text(facts.read_text().replace(*damage))
+    assert workplace.run().returncode == 0
+    assert "other_source.json (STEP2)" in workplace.warnings()["incomplete_video"]
+    assert delivered_videos(workplace, tree) == {"clip"}
+    workplace.variables["FINALIZE_COMPLETENESS"] = "videos"
+    assert workplace.run().returncode == 0
+    assert set(archived(workplace)) == {"clip"}
+    assert not list(workplace.root.glob("**/escaped*"))
 
 
 @pytest.mark.parametrize("accepted", [False, True])

@@ -97,6 +97,20 @@ def test_provenance_is_what_the_steps_recorded_of_unchanged_files(workplace, tre
     assert said["clip_audio.json"]["step"] is None
 
 
+def test_a_file_that_two_steps_recorded_is_archived_once(workplace):
+    docs = workplace.work_dir / "Projet 1/docs"
+    (docs / "clip_page.html").write_text("page")
+    entry = {"kind": "page", "path": "docs/clip_page.html", "bytes": 4, "mtime_ns": 0, "sha256": "0" * 64}
+    step = {"version": 1, "parameters": {}, "models": {}, "inputs": {}, "key": "k", "artefacts": [entry]}
+    steps = {name: {**step, "step": name} for name in ("STEP3", "STEP5")}
+    (docs.parent / ".derush").mkdir()
+    record = {"schema": "derush.record/1", "steps": steps, "fingerprints": {}}
+    (docs.parent / ".derush/clip.json").write_text(json.dumps(record))
+    assert workplace.run().returncode == 0
+    [metadata] = workplace.archives.glob("*/*/metadata.json")
+    assert [known["name"] for known in valid(metadata)["artefacts"]].count("clip_page.html") == 1
+
+
 def test_a_second_run_is_up_to_date_and_reads_no_content(workplace, tree):
     workplace.run()
     places = (workplace.output, workplace.archives)
@@ -148,6 +162,19 @@ def test_a_file_that_is_not_ours_stays(workplace, content):
     workplace.run()
     assert (theirs.read_bytes(), ours.read_bytes()) == (content, b"newer")
     assert theirs.with_name("clip_audio (3).json").read_bytes() == b"clip_audio.json"
+
+
+def test_content_that_comes_back_takes_its_place_again(workplace):
+    """The version between makes way; nobody is told that a file of ours is not ours."""
+    name, delivered = "docs/clip_tracking.json", workplace.output / "Projet 1/docs/clip_tracking.json"
+    for content in (b"one", b"TWO", b"one"):
+        (workplace.work_dir / "Projet 1" / name).write_bytes(content)
+        assert workplace.run().returncode == 0
+        assert delivered.read_bytes() == content
+        assert "kept_existing" not in workplace.warnings()
+    assert delivered.with_name("clip_tracking (3).json").read_bytes() == b"TWO"
+    workplace.run()
+    assert workplace.totals() == {"up_to_date": 1}
 
 
 def test_a_delivered_file_that_a_person_edited_stays(workplace):
@@ -204,6 +231,23 @@ def test_what_surely_does_not_fit_is_refused_before_anything_is_copied(workplace
     assert workplace.run().returncode == 1
     assert workplace.failure()["code"] == "no_space"
     assert tree(workplace.output / "Projet 1") == {}
+
+
+def test_what_is_there_already_needs_no_space(workplace):
+    """As on a disk that the delivery itself has filled; the record of it is gone, so that every file is looked at."""
+    workplace.run()
+    (workplace.output / "Projet 1/.derush/delivery.json").unlink()
+    full = (
+        "import shutil, sys; from collections import namedtuple\n"
+        "from workflow_scripts.step7 import finalize_and_copy\n"
+        "shutil.disk_usage = lambda _folder: namedtuple('usage', 'total used free')(1, 1, 0)\n"
+        "sys.exit(finalize_and_copy.main(sys.argv[1:]))"
+    )
+    assert workplace.run_patched(full).returncode == 0
+    assert workplace.totals() == {"done": 1}
+    (workplace.work_dir / "Projet 1/notes.txt").write_text("newer")
+    assert workplace.run_patched(full).returncode == 1
+    assert workplace.failure()["code"] == "no_space"
 
 
 def test_little_space_is_a_warning(workplace):

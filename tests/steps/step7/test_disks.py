@@ -82,6 +82,21 @@ def test_a_disk_that_is_mounted_read_only(workplace, tree):
     assert str(workplace.output) in workplace.warnings()["fallback_output"]
 
 
+@pytest.mark.usefixtures("may_mount")
+@pytest.mark.parametrize("below", [".", "sources"])
+def test_a_delivery_that_is_the_working_copy_by_a_mount_is_refused(workplace, tree, below):
+    """Delivered before: size, time and content of every file are what the record says."""
+    project, delivered = workplace.work_dir / "Projet 1", workplace.output / "Projet 1"
+    before = tree(project)
+    assert workplace.run().returncode == 0
+    workplace.variables["FINALIZE_MODE"] = "move"
+    script = f'mount --bind "$1" "$2"; cd {REPOSITORY}; {step7(workplace)}'
+    ran = own_mounts(script, str(project / below), str(delivered / below))
+    assert ran.returncode == 1, ran.stderr
+    assert workplace.failure()["code"] == ("output_is_work" if below == "." else "output_leads_out")
+    assert tree(project) == before
+
+
 @pytest.mark.parametrize("fallback", [True, False])
 def test_a_disk_that_is_not_mounted_is_not_filled_below_its_mount_point(workplace, tree, fallback):
     """Folders above OUTPUT_DIR are on the disk that should be there: without it nothing is made in their place."""
