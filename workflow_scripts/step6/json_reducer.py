@@ -8,6 +8,7 @@ writes these too: see `derush export --list`.
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,12 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_wanted(video: Video, settings: Settings) -> bool:
-    """Tell whether the settings choose a video; capitals do not count."""
-    project, stem = video.project.name.lower(), video.stem.lower()
-    projects, keywords = settings.step6_projects, settings.step6_keywords
-    return (not projects or any(fnmatch(project, pattern.lower()) for pattern in projects)) and (
-        not keywords or any(keyword.lower() in stem for keyword in keywords)
+    """Tell whether the settings choose a video; capitals, and how accents are written, do not count."""
+    project, stem = _plain(video.project.name), _plain(video.stem)
+    patterns, keywords = map(_plain, settings.step6_projects), map(_plain, settings.step6_keywords)
+    # A name may hold signs of a pattern: `Rushes [2024]` is itself.
+    return (not settings.step6_projects or any(project == each or fnmatch(project, each) for each in patterns)) and (
+        not settings.step6_keywords or any(keyword in stem for keyword in keywords)
     )
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _reduce(task: Task, settings: Settings, *, salvage: bool) -> None:

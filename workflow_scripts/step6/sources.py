@@ -17,17 +17,22 @@ import msgspec
 
 from workflow_scripts.step6.broken import MALFORMED, BrokenInput, broken_value, check_utf8, place
 from workflow_scripts.step6.opening import DAMAGED, opened
+from workflow_scripts.step6.signs import Signs, signs
 
 LARGEST_PART = 1 << 26
 """Bytes of one frame, or of all that stands around the frames: more is taken for a broken file, and not for memory."""
 _BLOCK = 1 << 20
-_ARRAY = re.compile(rb'"(?:frames_analysis|frames)"[ \t\r\n]*:[ \t\r\n]*\[')
-_BRACE = re.compile(rb'[^"{}]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}]*)*([{}])', re.DOTALL)
-"""Up to the next brace that is in no string."""
+_ARRAY = re.compile(rb'(?<!\\)"(?:frames_analysis|frames)"[ \t\r\n]*:[ \t\r\n]*\[')
 _LONGEST_KEY = 1 << 10
-"""Bytes of the end of what was searched that the key may begin in."""
-_BETWEEN = re.compile(rb"[ \t\r\n]*(,?)[ \t\r\n]*([{\]])")
-_BETWEEN_BEGUN = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*")
+"""Bytes before the bracket that the key may begin in."""
+_BRACES, _BRACKETS = signs(b"{}"), signs(b"{}[]")
+_MOST_FRAMES = 10**9
+"""A year of video at 30 frames a second."""
+_SLOWEST, _FASTEST = 0.001, 10_000
+"""Frames a second."""
+_RANGE = f"total_frames must be from 0 to {_MOST_FRAMES}, and fps from {_SLOWEST} to {_FASTEST}"
+_BETWEEN = re.compile(rb"[ \t\r\n]*(?:(,)[ \t\r\n]*)?([{\]])")
+_BETWEEN_BEGUN = re.compile(rb"[ \t\r\n]*(?:,[ \t\r\n]*)?")
 Made = TypeVar("Made")
 
 
@@ -156,16 +161,17 @@ class _Elements:
 
     def _element(self, at: int) -> tuple[int, bytes]:
         """Return where the element that begins at `at` ends, in the text as it is now, and the element."""
-        depth, scanned = 0, at
+        depth, scanned, braces = 0, at, Signs(_BRACES)
         while True:
-            while found := _BRACE.match(self._text, scanned):
-                depth += 1 if found[1] == b"{" else -1
-                scanned = found.end()
+            scanned, brace = braces.after(self._text, scanned)
+            if brace:
+                depth += 1 if brace == b"{" else -1
                 if depth == 0:
                     return scanned, self._text[at:scanned]
-            if not self._read_on(at):
+            elif self._read_on(at):
+                at, scanned = 0, scanned - at
+            else:
                 raise BrokenInput(self._path, f"byte {self._base + len(self._text)}", "it ends within a frame")
-            at, scanned = 0, scanned - at
 
     def _read_on(self, at: int) -> bool:
         """Forget the text before `at` and read more; False at the end of the file."""
@@ -242,6 +248,7 @@ def _source_of_document(path: Path, stream: BinaryIO) -> Source:
     around = head + b"]" + stream.read(LARGEST_PART)
     try:
         check_utf8(around)
+        msgspec.json.decode(around, type=_Anything)  # names the very byte where there is no JSON
         facts = msgspec.json.decode(around, type=_Facts)
     except MALFORMED as error:
         broken = broken_value(path, around, 0, None, error)
@@ -253,14 +260,16 @@ def _source_of_document(path: Path, stream: BinaryIO) -> Source:
 
 def _head(path: Path, stream: BinaryIO) -> bytes:
     """Return a document up to the bracket that begins its frames."""
-    text, searched = b"", 0
-    while len(text) < LARGEST_PART and (more := stream.read(_BLOCK)):
+    text, at, depth, brackets = b"", 0, 0, Signs(_BRACKETS)
+    while len(text) < LARGEST_PART and (more := stream.read(max(_BLOCK, len(text)))):
         text += more
-        for found in _ARRAY.finditer(text, searched):
-            # Only an array right in the document, not in something within it, leaves these two to be closed.
-            if _is_json(text[: found.end()] + b"]}"):
-                return text[: found.end()]
-        searched = max(0, len(text) - _LONGEST_KEY)
+        at, bracket = brackets.after(text, at)
+        while bracket:
+            # Only an array right in the document, not in something within it, is that of the frames.
+            if bracket == b"[" and depth == 1 and _begins_frames(text, at):
+                return text[:at]
+            depth += 1 if bracket in b"{[" else -1
+            at, bracket = brackets.after(text, at)
     try:
         check_utf8(text)
         msgspec.json.decode(text, type=_Anything)
@@ -269,10 +278,18 @@ def _head(path: Path, stream: BinaryIO) -> bytes:
     raise BrokenInput(path, "its head", "it has neither frames_analysis nor frames")
 
 
+def _begins_frames(text: bytes, end: int) -> bool:
+    """Tell whether the bracket that ends at `end` stands behind the key of the frames."""
+    key = text.rfind(b'"frames', max(0, end - _LONGEST_KEY), end)
+    return key >= 0 and _ARRAY.fullmatch(text, key, end) is not None
+
+
 def _source(path: Path, facts: _Facts, count: int | None, where: str, start: int, *, is_lines: bool = True) -> Source:
     inside = facts.metadata or _Inside()
     total = next((it for it in (facts.total_frames, inside.total_frames, count) if it is not None), None)
     fps, name = facts.fps or inside.fps, facts.video_filename or inside.video_filename
-    if total is None or total < 0 or fps is None or fps <= 0:
+    if total is None or fps is None:
         raise BrokenInput(path, where, "it must say total_frames and fps")
+    if not (0 <= total <= _MOST_FRAMES and _SLOWEST <= fps <= _FASTEST):
+        raise BrokenInput(path, where, _RANGE)
     return Source(path, name, total, fps, start, is_lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -22,6 +22,9 @@ SCHEMA = "derush.tracking/1"
 CONFIDENCE_DECIMALS = 4
 """Decimals of a confidence: finer than any detector's own noise, whatever the precision of pixels is."""
 Number = int | float
+_SANE = msgspec.Meta(ge=-1_000_000, le=1_000_000)
+Confidence = Annotated[int, _SANE] | Annotated[float, _SANE]
+"""From 0 to 1, or of a scale that an older version had; numbers so long that arithmetic fails are none."""
 TrackId = int | str
 
 
@@ -37,7 +40,7 @@ class _Seen(msgspec.Struct, gc=False):
     centroid: tuple[Number, Number]
     source: str
     label: str | None
-    confidence: Number | None
+    confidence: Confidence | None
     active_speakers: list[str] = []
     identity: _Identity | None = None
     is_speaking: bool = False
@@ -52,7 +55,7 @@ class _Older(msgspec.Struct, gc=False):
     bbox_height: Number
     source: str | None = None
     label: str | None = None
-    confidence: Number | None = None
+    confidence: Confidence | None = None
     active_speakers: list[str] = []
     centroid_y: Number | None = None
 

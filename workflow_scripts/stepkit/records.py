@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from workflow_scripts.stepkit.files import sha256_of, write_json
 from workflow_scripts.stepkit.projects import Project
@@ -46,6 +46,32 @@ class Key:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
+_STEP = {"step": str, "version": int, "parameters": dict, "models": dict, "inputs": dict, "key": str, "artefacts": list}
+_MADE = {"kind": str, "path": str, "bytes": int, "mtime_ns": int, "sha256": str}
+
+
+def _is_record(known: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether all is there that is relied on, in the form it is relied on."""
+    return (
+        _has(known, {"schema": str, "steps": dict, "fingerprints": dict})
+        and known["schema"] == SCHEMA
+        and isinstance(known.get("failures", {}), dict)
+        and all(
+            _has(step, _STEP) and all(_has(made, _MADE) for made in step["artefacts"])
+            for step in known["steps"].values()
+        )
+        and all(_is_fingerprint(seen) for seen in known["fingerprints"].values())
+    )
+
+
+def _has(known: object, members: Mapping[str, type]) -> TypeGuard[dict[str, Any]]:
+    return isinstance(known, dict) and all(isinstance(known.get(name), kind) for name, kind in members.items())
+
+
+def _is_fingerprint(seen: object) -> bool:
+    return isinstance(seen, list) and len(seen) == 3 and isinstance(seen[2], str)
+
+
 class Record:
     """The record of one subject (a video, or the project itself under the name `project/<name>`)."""
 
@@ -57,11 +83,9 @@ class Record:
         """Return the whole record; an absent or damaged one is empty: then the work is simply done again."""
         try:
             known = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            known = {}
-        if not isinstance(known, dict) or known.get("schema") != SCHEMA:
-            return {"schema": SCHEMA, "steps": {}, "fingerprints": {}}
-        return known
+        except (OSError, ValueError, RecursionError):
+            known = None
+        return known if _is_record(known) else {"schema": SCHEMA, "steps": {}, "fingerprints": {}}
 
     @contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
@@ -115,7 +139,7 @@ class Record:
             return False  # no step writes that: a record leads nowhere else
         try:
             status = path.stat()
-        except OSError:
+        except (OSError, ValueError):  # not there, or a name that no file has
             return False
         if status.st_size != made["bytes"]:
             return False
@@ -128,6 +152,12 @@ class Record:
             known["steps"][key.step] = {
                 **asdict(key), "key": key.digest(), "artefacts": [asdict(made) for made in artefacts], **facts,
             }  # fmt: skip
+
+    def recover(self, step: str) -> None:
+        """Forget why the step could not be done: what it made before is what it would make now."""
+        if step in self.read().get("failures", {}):
+            with self.change() as known:
+                known.get("failures", {}).pop(step, None)
 
     def fail(self, step: str, error: Mapping[str, Any]) -> None:
         """Record why the step could not be done the last time; forgotten when it is."""

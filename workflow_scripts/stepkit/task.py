@@ -119,6 +119,8 @@ class Task:
         )
         if not self.force and record.is_current(self._key):
             self.settle("up_to_date", "unchanged")
+            if not self._step.dry_run:
+                record.recover(self._step.id)
         elif self._step.dry_run:
             self.settle("skipped", "would be done")
         return self.status != "done"

@@ -207,7 +207,7 @@ def test_a_record_that_says_nonsense_of_a_retuning_is_passed_over(workplace, dra
     stem = workplace.add(draw(workplace.root / "clip.mp4", 2), 2)
     record = {"schema": "derush.record/1", "steps": {}, "fingerprints": {}}
     record["steps"]["STEP3"] = {
-        "version": 0, "models": {}, "inputs": {}, "artefacts": [], "key": "", "parameters": {"retuned": retuned}
+        "step": "STEP3", "version": 0, "models": {}, "inputs": {}, "artefacts": [], "key": "", "parameters": {"retuned": retuned},
     }  # fmt: skip
     (workplace.docs.parent / ".derush").mkdir()
     (workplace.docs.parent / f".derush/{stem}.json").write_text(json.dumps(record))

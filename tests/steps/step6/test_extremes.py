@@ -42,6 +42,35 @@ def test_a_number_is_the_nearest_of_its_precision(workplace, number, kept):
     assert (seen["bbox_width"], type(seen["bbox_width"])) == (kept, type(kept))
 
 
+@pytest.mark.parametrize("name", ["fps", "total_frames"])
+@pytest.mark.parametrize(("write", "code"), [("audio", "broken_audio_raw"), ("tracking", "broken_tracking_raw")])
+def test_facts_that_no_arithmetic_can_hold(workplace, write, code, name):
+    if write == "audio":
+        workplace.write_audio([(False, [])] * 3, **{name: 10**400})
+    else:
+        workplace.write_tracking([[], [], []], **{name: 10**400})
+    assert workplace.run().returncode == 1
+    assert workplace.failure()["code"] == code
+    assert "fps from 0.001 to 10000" in workplace.failure()["message"]
+
+
+@pytest.mark.parametrize("fps", [-25, 1e-9, 10_001])
+def test_a_rate_that_no_video_has(workplace, fps):
+    workplace.write_tracking([[], [], []], fps=fps)
+    assert workplace.run().returncode == 1
+    assert "fps from 0.001 to 10000" in workplace.failure()["message"]
+
+
+@pytest.mark.parametrize("confidence", [10**400, -(10**400), 1e300], ids=["long", "negative", "large"])
+def test_a_confidence_that_no_arithmetic_can_hold(workplace, confidence):
+    workplace.variables["STEP6_MIN_TRACK_CONFIDENCE"] = "0.5"
+    workplace.write_tracking([[], [{**FACE, "confidence": confidence}], []])
+    assert workplace.run().returncode == 1
+    assert workplace.failure()["code"] == "broken_tracking_raw"
+    assert "line 3" in workplace.failure()["message"]
+    assert "`$.objects[0].confidence`" in workplace.failure()["message"]
+
+
 @pytest.mark.parametrize("compared", ["STEP6_MIN_TRACK_FRAMES", "STEP6_KEYFRAMES", None])
 def test_ten_thousand_tracks(workplace, compared):
     """Ten thousand tracks, a hundred at a time, each in three frames."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
 from functools import partial
 
 import msgspec
@@ -153,6 +155,50 @@ def test_what_is_no_frame_is_named_without_reading_on(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "LARGEST_PART", 1_000_000)
     said = broken(tmp_path, WHOLE.replace("}, {", "}, oops {", 1) + " " * 3_000_000)
     assert f"byte {WHOLE.index('}, {') + 1}: an object, a comma" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": [' + '{"frames":[1]},' * 280_000 + '{}], "fps": 25, "frames": []}',
+        '{"a": [' + "[" * 2_000_000 + "]" * 2_000_000 + '], "fps": 25, "frames": []}',
+        '{"a": "' + '\\"' * 2_000_000 + '", "fps": 25, "frames": []}',
+        '{"fps": 25, "frames": [' + " " * 4_000_000 + "]}",
+    ],
+    ids=["keys further in", "brackets", "escapes", "spaces"],
+)
+def test_four_megabytes_of_anything_are_looked_through_in_seconds(tmp_path, text):
+    path = tmp_path / "clip_tracking_raw.json"
+    path.write_text(text)
+    begun = time.process_time()
+    if "[[" in text:
+        assert "nested too deeply" in broken(tmp_path, text)
+    else:
+        assert read_source(path).total_frames == 0
+    assert time.process_time() - begun < 30
+
+
+@pytest.mark.parametrize(
+    "content", ['"a",' * 250_000, '"' + "\\n" * 500_000 + '",', "{}," * 100_000], ids=["strings", "escapes", "braces"]
+)
+def test_a_frame_takes_memory_for_its_own_text_alone(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(sources, "LARGEST_PART", 2_000_000)
+    path = tmp_path / "clip_tracking_raw.json"
+    path.write_text('{"fps": 25, "frames": [{"a": [' + content + "0]}]}")
+    tracemalloc.start()
+    try:
+        assert len(list(read_source(path).parts())) == 1
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+@pytest.mark.parametrize("key", ['x\\"frames', "frame", "Frames", "frames "])
+def test_a_key_that_is_almost_the_frames_own(tmp_path, key):
+    path = tmp_path / "clip_tracking_raw.json"
+    path.write_text('{"KEY": [1, "frames"], "fps": 25, "frames_analysis" :\n [{"frame": 1}]}'.replace("KEY", key))
+    assert [part.text for part in read_source(path).parts()] == [b'{"frame": 1}']
 
 
 values = st.recursive(

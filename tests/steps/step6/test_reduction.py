@@ -65,6 +65,22 @@ def test_the_same_input_gives_the_same_bytes_and_a_second_run_does_nothing(workp
     assert (workplace.docs / "clip_tracking.json").read_text() == EXPECTED_TRACKING
 
 
+def test_a_failure_is_forgotten_once_the_input_is_again_what_was_reduced(workplace):
+    """STEP7 holds a video back as long as the record says that a step failed on it."""
+    workplace.run()
+    raw, record = workplace.docs / "clip_audio_raw.json", workplace.docs.parent / ".derush/clip.json"
+    whole = raw.read_bytes()
+    raw.write_bytes(whole[:20])
+    assert workplace.run().returncode == 1
+    assert list(json.loads(record.read_text())["failures"]) == ["STEP6"]
+    raw.write_bytes(whole)
+    assert workplace.run("--dry-run").returncode == 0
+    assert json.loads(record.read_text())["failures"], "a dry run changes nothing"
+    assert workplace.run().returncode == 0
+    assert workplace.events()[-1]["totals"] == {"up_to_date": 1}
+    assert json.loads(record.read_text())["failures"] == {}
+
+
 def test_indentation_changes_the_layout_only(workplace):
     workplace.variables["STEP6_INDENT"] = "2"
     workplace.run()
@@ -185,6 +201,20 @@ def test_projects_and_keywords_choose_the_videos(workplace, projects, keywords, 
     workplace.variables.update(STEP6_PROJECTS=projects, STEP6_KEYWORDS=keywords)
     assert workplace.run().returncode == 0
     assert (workplace.docs / "clip_tracking.json").exists() is chosen
+    assert workplace.events()[-1]["totals"] == ({"done": 1} if chosen else {"skipped": 1})
+
+
+@pytest.mark.parametrize(
+    ("project", "wanted", "chosen"),
+    [
+        ("Rushes [2024]", "rushes [2024]", True), ("Rushes 2", "Rushes [2024]", True), ("Rushes 3", "Rushes [2024]", False),
+        ("E\u0301te\u0301", "\xe9t\xe9", True), ("\xc9t\xe9 1", "e\u0301te\u0301*", True), ("Ete", "\xe9t\xe9", False),
+    ],
+)  # fmt: skip
+def test_a_project_is_chosen_by_its_own_name_however_it_is_written(workplace, project, wanted, chosen):
+    workplace.docs.parent.rename(workplace.root / "projects" / project)
+    workplace.variables["STEP6_PROJECTS"] = wanted
+    assert workplace.run().returncode == 0
     assert workplace.events()[-1]["totals"] == ({"done": 1} if chosen else {"skipped": 1})
 
 
