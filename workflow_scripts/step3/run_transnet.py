@@ -62,7 +62,7 @@ def _with_following(step: Step) -> Iterator[tuple[Item, Item | None]]:
         yield from ((item, None) for item in step.items())
     else:
         items = list(step.items())
-        yield from zip(items, [*items[1:], None], strict=True)
+        yield from zip(items, [*items[1:], None], strict=False)  # of no items, none
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -81,6 +81,11 @@ def test_what_cannot_be_done_fails_by_name_and_leaves_nothing(detected, stem, co
     assert [path.name for path in detected.docs.glob(f"{stem}_scenes*")] == []
 
 
+@pytest.mark.parametrize("argument", ["--check", "--list", "--force"])
+def test_where_there_is_no_video_nothing_is_wrong(workplace, argument):
+    assert workplace.run(argument).returncode == 0
+
+
 def test_a_second_run_has_nothing_to_do_and_loads_no_model(workplace, draw):
     workplace.add(draw(workplace.root / "clip.mp4", 30), 30)
     assert workplace.run().returncode == 0
