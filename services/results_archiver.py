@@ -4,17 +4,13 @@
         metadata.json       what is here, from what, made how (docs/schemas/archive_metadata.json)
         <stem>_scenes.csv   and the other artefacts
 
-A folder appears whole or not at all: its files are copied beside their place, hashed while they are copied, flushed,
-read again from the disk, and the folder is renamed last. Where the file system can share what a file holds until one side
-changes (reflinks of XFS, Btrfs, bcachefs), a copy takes no room. Hard links are never made: what is written
-into the working copy would change the archive. Nothing that is there is ever replaced or removed: what differs gets a number.
-Standard library only, and in one file though it is long: STEP7 runs it under its own environment, and may take
-nothing else from `services`.
+A folder appears whole or not at all: its files are copied beside their place and verified (`verified_copies`), and the
+folder is renamed last. Nothing that is there is ever replaced or removed: what differs gets a number.
+Standard library only: STEP7 runs it under its own environment, and takes nothing else from `services` but those copies.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,16 +19,29 @@ import re
 import secrets
 import shutil
 import stat
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from io import FileIO
-from itertools import count
 from pathlib import Path
 from typing import Any
+
+from services.verified_copies import (
+    LONGEST_NAME,
+    Copied,
+    CopyError,
+    CopyMismatch,
+    OnBytes,
+    check_space,
+    copies,
+    copy_verified,
+    flush_folder,
+    holds,
+    move_to_free_place,
+    numbered,
+    sha256_of,
+    shortened,
+    unheard,
+)
 
 SCHEMA = "derush.archive_metadata/2"
 _WITHOUT_CHECKSUM = "derush.archive_metadata/1"
@@ -41,32 +50,10 @@ OLDER_KEYS = {"scenes": "scenes_csv", "audio": "audio", "tracking": "tracking"}
 """Kinds of artefacts that `copied` of the older archives names, and what they are called now."""
 _INCOMING = ".incoming-"
 _SHA256 = re.compile("[0-9a-f]{64}")
-_BLOCK = 1 << 20
-_FICLONE = 0x40049409
-"""Linux: make a file share another one's blocks (linux/fs.h)."""
-_LONGEST_NAME = 255
-"""Bytes that a file's name may have on every common file system."""
-
-OnBytes = Callable[[int], None]
 
 
-def _unheard(_count: int) -> None:
-    """Take the progress nobody asked for."""
-
-
-class ArchiveError(Exception):
+class ArchiveError(CopyError):
     """An archive cannot be made, or is not what it was."""
-
-
-class NotEnoughSpace(ArchiveError):
-    """The file system has fewer free bytes than the work surely needs."""
-
-    def __init__(self, folder: Path, needed: int, free: int) -> None:
-        super().__init__(f"{folder} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are needed")
-
-
-class CopyMismatch(ArchiveError):
-    """A copy does not hold what its source holds."""
 
 
 class ArchiveDamaged(ArchiveError):
@@ -154,181 +141,9 @@ class Problem:
 _ROTTEN = Problem(METADATA, "checksum")
 
 
-@dataclass(frozen=True)
-class Copied:
-    """A verified copy: what it holds, and size and modification time (ns) of the source as it was read."""
-
-    source: Path
-    target: Path
-    sha256: str
-    seen: tuple[int, int]
-
-
-def sha256_of(path: Path, on_bytes: OnBytes = _unheard) -> str:
-    """Return a file's sha256 in hexadecimal; `on_bytes` hears the size of each block."""
-    with path.open("rb", buffering=0) as stream:
-        return _pump(stream, None, on_bytes)
-
-
 def is_sha256(told: object) -> bool:
     """Tell whether this is a sha256 in hexadecimal, and so a name that leads nowhere."""
     return isinstance(told, str) and _SHA256.fullmatch(told) is not None
-
-
-def holds(path: Path, sha256: str, on_bytes: OnBytes = _unheard) -> bool:
-    """Tell whether there is a file with this content."""
-    return path.is_file() and sha256_of(path, on_bytes) == sha256
-
-
-def _pump(source: FileIO, target: FileIO | None, on_bytes: OnBytes) -> str:
-    digest, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
-    while size := source.readinto(block):
-        digest.update(block[:size])
-        written = size if target is None else 0
-        while target is not None and written < size:
-            written += target.write(block[written:size])
-        on_bytes(size)
-    return digest.hexdigest()
-
-
-def copies(wanted: Iterable[tuple[Path, Path]], on_bytes: OnBytes = _unheard) -> Iterator[Copied]:
-    """Copy files to targets, none of which may exist, and yield each copy once it is verified, in order.
-
-    A copy is hashed on its way, flushed, and read again from the disk, while the next one is copied: `on_bytes` hears every
-    block twice, from two threads. The modification time goes with it. Raises CopyMismatch when the two differ or the source
-    changed meanwhile, OSError; then of what was not yielded no target is left.
-    """
-    stopped = threading.Event()
-    waiting: tuple[Copied, Future[None]] | None = None
-    begun: list[Path] = []
-    with ThreadPoolExecutor(1) as checking:
-        try:
-            for source, target in wanted:
-                copied = _copy(source, target, on_bytes)
-                begun.append(target)
-                if waiting:
-                    yield _checked(*waiting)
-                    begun.remove(waiting[0].target)
-                waiting = copied, checking.submit(_check, copied, on_bytes, stopped)
-            if waiting:
-                yield _checked(*waiting)
-                begun.clear()
-        finally:
-            stopped.set()
-            for target in begun:
-                target.unlink(missing_ok=True)
-
-
-def copy_verified(source: Path, target: Path, on_bytes: OnBytes = _unheard) -> str:
-    """Copy one file as `copies` does, and return its sha256. Raises CopyMismatch, OSError."""
-    [copied] = copies([(source, target)], on_bytes)
-    return copied.sha256
-
-
-def _copy(source: Path, target: Path, on_bytes: OnBytes) -> Copied:
-    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
-        try:
-            return _copied(reader, writer, source, target, on_bytes)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
-
-
-def _copied(reader: FileIO, writer: FileIO, source: Path, target: Path, on_bytes: OnBytes) -> Copied:
-    before = os.fstat(reader.fileno())
-    sha256 = _pump(reader, None if _clone(reader, writer) else writer, on_bytes)
-    after = os.fstat(reader.fileno())
-    seen = before.st_size, before.st_mtime_ns
-    if seen != (after.st_size, after.st_mtime_ns):
-        raise CopyMismatch(f"{source} changed while it was copied")
-    with suppress(OSError):  # a nicety that not every file system grants
-        os.utime(writer.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
-    return Copied(source, target, sha256, seen)
-
-
-def _clone(reader: FileIO, writer: FileIO) -> bool:
-    """Let an empty file share what another one holds, where the file system can; later changes of one leave the other."""
-    try:
-        fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-    except OSError:
-        return False
-    return True
-
-
-def _check(copied: Copied, on_bytes: OnBytes, stopped: threading.Event) -> None:
-    """Flush a copy and read it again from the disk. Raises CopyMismatch when it is not what was copied."""
-
-    def heard(size: int) -> None:
-        if stopped.is_set():
-            raise CopyMismatch(f"the check of {copied.target} was broken off")
-        on_bytes(size)
-
-    with copied.target.open("rb", buffering=0) as stream:
-        os.fsync(stream.fileno())
-        _forget(stream.fileno())
-        if _pump(stream, None, heard) != copied.sha256:
-            where = copied.target.parent
-            raise CopyMismatch(f"the copy of {copied.source} on {where} reads back differently: check that disk")
-
-
-def _checked(copied: Copied, check: Future[None]) -> Copied:
-    check.result()
-    return copied
-
-
-def _forget(descriptor: int) -> None:
-    """Ask the system to drop a flushed file from its memory, so that reading it again reads the disk."""
-    if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def move_to_free_place(source: Path, target: Path) -> None:
-    """Rename a file, and never replace another one. Raises FileExistsError when the place is taken.
-
-    A hard link is what takes a place that nobody else can take at the same moment; where there are none, looking is all.
-    """
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if os.path.lexists(target):
-            raise FileExistsError(f"{target} is there") from error
-        source.rename(target)
-    else:
-        source.unlink()
-
-
-def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the file system can say so (network mounts may not)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def numbered(path: Path) -> Iterator[Path]:
-    """Yield `path`, then `name (2).ext`, `name (3).ext` …, shortened where the name would get too long."""
-    yield path
-    for number in count(2):
-        ending = f" ({number}){path.suffix}"
-        yield path.with_name(_shortened(path.stem, _LONGEST_NAME - len(os.fsencode(ending))) + ending)
-
-
-def _shortened(name: str, longest: int) -> str:
-    """Cut a name to `longest` bytes, at the end of a character."""
-    encoded = os.fsencode(name)
-    return name if len(encoded) <= longest else encoded[:longest].decode("utf-8", "ignore")
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """Raise NotEnoughSpace when `needed` bytes surely do not fit on the file system of `folder`, which exists."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise NotEnoughSpace(folder, needed, free)
 
 
 class ResultsArchiver:
@@ -338,7 +153,7 @@ class ResultsArchiver:
         self.archives_dir = archives_dir
 
     def archive(
-        self, subject: Subject, artefacts: Sequence[Artefact], when: datetime, on_bytes: OnBytes = _unheard
+        self, subject: Subject, artefacts: Sequence[Artefact], when: datetime, on_bytes: OnBytes = unheard
     ) -> tuple[Entry, bool]:
         """Archive a video's artefacts; return the archive and whether it is new.
 
@@ -373,7 +188,7 @@ class ResultsArchiver:
 
     def _publish(self, staging: Path, subject: Subject, when: datetime) -> Path:
         stamp = f" {when.astimezone(timezone.utc):%Y-%m-%d_%H-%M-%S}"
-        project = self.archives_dir / (_shortened(subject.project, _LONGEST_NAME - len(stamp)) + stamp)
+        project = self.archives_dir / (shortened(subject.project, LONGEST_NAME - len(stamp)) + stamp)
         project.mkdir(exist_ok=True)
         target = next(path for path in numbered(project / subject.sha256) if not os.path.lexists(path))
         staging.rename(target)
@@ -402,7 +217,7 @@ class ResultsArchiver:
         folders = sorted(self.archives_dir.glob(f"*/{sha256}*"))
         return [entry for entry in map(_entry, folders) if entry.sha256 == sha256]
 
-    def verify(self, entry: Entry, on_bytes: OnBytes = _unheard) -> Sequence[Problem]:
+    def verify(self, entry: Entry, on_bytes: OnBytes = unheard) -> Sequence[Problem]:
         """Read every file of an archive and return those that are not what was archived; none means all is well."""
         if not entry.metadata:
             return [Problem(METADATA, "unreadable")]
@@ -412,7 +227,7 @@ class ResultsArchiver:
         checked = ((str(known["name"]), _wrong(entry.folder, known, on_bytes)) for known in entry.artefacts)
         return [*([_ROTTEN] if has_rotted else []), *(Problem(name, what) for name, what in checked if what)]
 
-    def restore(self, entry: Entry, destination: Path, on_bytes: OnBytes = _unheard) -> Sequence[Path]:
+    def restore(self, entry: Entry, destination: Path, on_bytes: OnBytes = unheard) -> Sequence[Path]:
         """Copy an archive's artefacts into `destination` and return where each is.
 
         A file that is there with the same content is left; beside one of other content a numbered one is written.

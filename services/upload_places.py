@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from config.contract import Exit
 from services.errors import ServiceError
-from services.results_archiver import flush_folder
+from services.verified_copies import flush_folder
 
 CHECKSUMS = ("sha1", "sha256")
 

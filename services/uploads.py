@@ -23,9 +23,9 @@ from pathlib import Path
 from config.contract import Exit
 from config.settings import Settings
 from services.errors import ServiceError
-from services.results_archiver import numbered
 from services.room import free_gigabytes
 from services.upload_places import Announced, Checksum, Place, no_such_upload, too_large
+from services.verified_copies import numbered
 
 INCOMING = ".incoming"
 _ID = re.compile(r"[0-9a-f]{32}")

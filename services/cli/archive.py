@@ -18,7 +18,8 @@ from services.cli.options import AsJson, console, to_person
 from services.cli.reading import reading_progress
 from services.cli.style import amount, local_time, plain
 from services.errors import ServiceError
-from services.results_archiver import METADATA, ArchiveError, Entry, Problem, ResultsArchiver, sha256_of
+from services.results_archiver import METADATA, Entry, Problem, ResultsArchiver
+from services.verified_copies import CopyError, sha256_of
 
 app = typer.Typer(no_args_is_help=True, help="The archives of results: found, checked for bit rot, brought back.")
 
@@ -112,7 +113,7 @@ def restore(
     try:
         with reading_progress(3 * entry.bytes, screen) as on_bytes:  # checked, copied, and the copy read again
             restored = _archiver().restore(entry, to.absolute(), on_bytes)
-    except (ArchiveError, OSError) as error:
+    except (CopyError, OSError) as error:
         others = f"`derush archive restore '{older[0].folder}' --to …` takes an older one; " if older else ""
         remedy = f"{others}check the disks of the archive and of {to}."
         raise ServiceError("not_restored", f"{error}.", remedy, Exit.SOME_FAILED) from error

@@ -17,21 +17,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from services import results_archiver
-from services.results_archiver import (
-    ArchiveDamaged,
-    ArchiveError,
-    Artefact,
-    CopyMismatch,
-    NotEnoughSpace,
-    Problem,
-    ResultsArchiver,
-    Subject,
-    copies,
-    copy_verified,
-    move_to_free_place,
-    numbered,
-)
+from services import results_archiver, verified_copies
+from services.results_archiver import ArchiveDamaged, ArchiveError, Artefact, Problem, ResultsArchiver, Subject
+from services.verified_copies import CopyMismatch, NotEnoughSpace, copies, copy_verified, move_to_free_place, numbered
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORIGINAL = hashlib.sha256(b"the original").hexdigest()
@@ -252,7 +240,7 @@ def test_what_surely_does_not_fit_is_refused_before_anything_is_written(archiver
 def test_a_copy_that_reads_back_differently_is_removed(tmp_path, monkeypatch):
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"content")
-    monkeypatch.setattr(results_archiver, "_forget", lambda _descriptor: target.write_bytes(b"Xontent"))
+    monkeypatch.setattr(verified_copies, "_forget", lambda _descriptor: target.write_bytes(b"Xontent"))
     with pytest.raises(CopyMismatch, match="reads back differently"):
         copy_verified(source, target)
     assert not target.exists()
@@ -355,8 +343,9 @@ def test_an_archive_is_named_by_a_sha256_and_nothing_else(archiver, artefacts, t
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_module_needs_the_standard_library_only():
-    tree = ast.parse(Path(results_archiver.__file__).read_text())
+@pytest.mark.parametrize(("module", "own"), [(results_archiver, {verified_copies.__name__}), (verified_copies, set())])
+def test_the_modules_need_the_standard_library_only(module, own):
+    tree = ast.parse(Path(module.__file__).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    assert {str(name).partition(".")[0] for name in imported} <= sys.stdlib_module_names
+    assert {str(name).partition(".")[0] for name in imported - own} <= sys.stdlib_module_names

@@ -23,15 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from services.results_archiver import (
-    Copied,
-    copies,
-    flush_folder,
-    holds,
-    move_to_free_place,
-    numbered,
-    sha256_of,
-)
+from services.verified_copies import Copied, copies, flush_folder, holds, move_to_free_place, numbered, sha256_of
 from workflow_scripts.step7.contents import File
 from workflow_scripts.stepkit.errors import ItemError
 from workflow_scripts.stepkit.files import write_json

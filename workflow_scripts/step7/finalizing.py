@@ -9,17 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from services.results_archiver import (
-    METADATA,
-    ArchiveError,
-    Artefact,
-    Entry,
-    NotEnoughSpace,
-    Problem,
-    ResultsArchiver,
-    Subject,
-    sha256_of,
-)
+from services.results_archiver import METADATA, Artefact, Entry, Problem, ResultsArchiver, Subject
+from services.verified_copies import CopyError, NotEnoughSpace, sha256_of
 from workflow_scripts.step7.contents import Clip, Contents, File, contents_of
 from workflow_scripts.step7.delivery import Delivery, Placed, seen
 from workflow_scripts.step7.places import check_apart, check_fits, output_folder
@@ -211,5 +202,5 @@ def _named_errors() -> Iterator[None]:
         raise ItemError(
             "no_space", f"{error}.", "Free space there, or set OUTPUT_DIR or ARCHIVES_DIR to a larger disk."
         ) from error
-    except ArchiveError as error:
+    except CopyError as error:
         raise ItemError("copy_failed", f"{error}.", "Run STEP7 again: what is done stays done.") from error

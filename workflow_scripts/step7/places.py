@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from config.settings import Settings
-from services.results_archiver import check_space
+from services.verified_copies import check_space
 from workflow_scripts.stepkit.errors import ItemError
 from workflow_scripts.stepkit.projects import INTERNAL, Project
 

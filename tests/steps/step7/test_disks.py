@@ -136,7 +136,7 @@ def test_where_blocks_can_be_shared_a_copy_takes_no_room_and_stays_what_it_was(t
     subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(image)], check=True, timeout=60)
     program = (
         "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from services.results_archiver import copy_verified, sha256_of\n"
+        "from services.verified_copies import copy_verified, sha256_of\n"
         "disk = Path(sys.argv[1]); source, copy = disk / 'source', disk / 'copy'\n"
         "source.write_bytes(os.urandom(1 << 20) * 50); os.sync(); free = os.statvfs(disk).f_bavail\n"
         "sha256 = copy_verified(source, copy)\n"
