@@ -62,7 +62,7 @@ class Sizes:
 
 
 FULL = Sizes(megabytes=2000, long_clip=120, untouched=12, untouched_seconds=60, short=24, short_seconds=6)
-QUICK = Sizes(megabytes=400, long_clip=20, untouched=6, untouched_seconds=30, short=8, short_seconds=2)
+QUICK = Sizes(megabytes=200, long_clip=20, untouched=6, untouched_seconds=30, short=8, short_seconds=2)
 
 
 def main() -> int:
